@@ -124,7 +124,8 @@ class Table:
 
     def check(self, columns: dict[str, Array], only: Iterable[str] | None = None) -> None:
         """Raise `InputError` unless every required column (or every one of `only`) is there,
-        of the right type, and all have one length."""
+        of the right type, and all have one length.
+        """
         wanted = [c for c in self.columns if (c.required if only is None else c.name in set(only))]
         lengths = set()
         for column in wanted:
