@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twofa_lab.analysis.comparison import compare
-    from twofa_lab.analysis.explain import explain
     from twofa_lab.analysis.realism import realism
     from twofa_lab.errors import InputError, LabError, WorkError
+    from twofa_lab.replay.explain import explain
     from twofa_lab.replay.run import replay
     from twofa_lab.risk.policy import Policy
     from twofa_lab.traffic.readers import read_logs
@@ -62,7 +62,7 @@ _HOMES = {
     "read_logs": "traffic.readers",
     "replay": "replay.run",
     "compare": "analysis.comparison",
-    "explain": "analysis.explain",
+    "explain": "replay.explain",
     "realism": "analysis.realism",
 }
 

@@ -95,6 +95,7 @@ class Written(NamedTuple):
     """Where the loop writes: the columns of the outcomes table."""
 
     signals: Array
+    failures: Array
     score: Array
     decision: Array
     trusted: Array
@@ -172,6 +173,7 @@ def _replay_account(
             history, rules, time, hour, device, country, region
         )
         written.signals[i] = bits
+        written.failures[i] = failures
         if rows.password_reset[i]:
             history.numbers[TRUST_VOID] = time
             wrong_0, wrong_1, until_0, until_1, wrong_codes, locked = 0, 0, 0, 0, 0, False

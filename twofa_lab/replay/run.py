@@ -134,5 +134,5 @@ def named_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
     ):
         codes = frame[name].to_numpy().astype(np.int16)
         codes[codes == NO_DECISION] = -1
-        frame[name] = pd.Categorical.from_codes(codes.tolist(), list(words))
+        frame[name] = pd.Categorical.from_codes(codes.tolist(), pd.Index(list(words)))
     return frame

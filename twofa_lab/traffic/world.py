@@ -150,11 +150,11 @@ def to_frame(table: Table, columns: dict[str, Array], vocabularies: Vocabularies
     out: dict[str, Any] = {}
     for name, values in columns.items():
         if table.column(name).text:
-            out[name] = pd.Categorical.from_codes(values.tolist(), list(vocabularies[name]))
+            out[name] = pd.Categorical.from_codes(values.tolist(), pd.Index(list(vocabularies[name])))
         elif name in ("time", "created"):
             out[name] = pd.to_datetime(values, unit="ms", utc=True)
         elif name == "attack":
-            out[name] = pd.Categorical.from_codes(values.tolist(), list(ATTACKS))
+            out[name] = pd.Categorical.from_codes(values.tolist(), pd.Index(list(ATTACKS)))
         else:
             out[name] = values
     return pd.DataFrame(out)
