@@ -204,7 +204,7 @@ def _rows(
     clock, scenario = common.clock, plan.scenario
     sessions, gap = _sessions(plan, streams, common, people, traits)
     attacks = raid(
-        scenario, streams.named("raid"), people, traits.created, common.criminals, clock,
+        scenario, streams.named("raid"), people, traits, common.criminals, clock,
         common.sources,
     )  # fmt: skip
     signup = (traits.created >= clock.start).astype(np.int64)
