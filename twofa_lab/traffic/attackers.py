@@ -71,23 +71,30 @@ def draw_criminals(
     for kind, attack in scenario.attacks.items():
         streams = Streams(seed, GLOBAL)
         first[kind] = _POOL * len(groups)
-        mix = Mix(scenario.attackers_from, attack.network)
         named = streams.named(kind)
-        groups.append(draw_actors(_POOL, named, scenario, mix, (clock.start, clock.end), sources))
+        groups.append(_pool(scenario, kind, named, clock, sources))
         campaigns[kind] = _campaigns(attack, named, clock, window_start)
         campaign_id[kind] = number
         number += max(len(campaigns[kind]), 1)
+    if not groups:  # a world without attacks
+        mix = Mix(scenario.people.countries)
+        window = (clock.start, clock.end)
+        groups.append(draw_actors(0, Streams(seed, GLOBAL), scenario, mix, window, sources))
     return Criminals(stack(*groups), first, campaigns, campaign_id)
 
 
 def _pool(
     scenario: Scenario,
-    attack: Attack,
+    kind: str,
     streams: Streams,
     clock: Clock,
     sources: tuple[Geography, Networks, Clients],
 ) -> Actors:
-    """A kind's actors: in every crew the share `same_country` lives where the accounts do."""
+    """A kind's actors: in every crew the share `same_country` lives where the accounts do.
+    Those who know their victim take that victim's country instead (`_disguise`).
+    """
+    attack = scenario.attacks[kind]
+    share = attack.same_country if kind in _MASS else 0.0
     window = (clock.start, clock.end)
     near = Mix(scenario.people.countries, attack.network)
     far = Mix(scenario.attackers_from, attack.network)
@@ -96,7 +103,7 @@ def _pool(
         draw_actors(_POOL, streams.named("far"), scenario, far, window, sources),
     )
     position = np.arange(_POOL)
-    is_near = position % _CREW < round(_CREW * attack.same_country)
+    is_near = position % _CREW < round(_CREW * share)
     return take(both, np.where(is_near, position, position + _POOL))
 
 
