@@ -73,27 +73,17 @@ def claims_of(results: Sequence[PolicyResult]) -> tuple[Claim, ...]:
             ),
         ]  # fmt: skip
     if universal:
-        found.append(
-            Claim(
-                "Conversion lost under universal 2FA",
-                "5 to 15 %",
-                0.05,
-                0.15,
-                _lost(universal),
-                "%",
-                "phones out of reach, patience, delivery",
-            )  # fmt: skip
-        )
+        rests_on = "phones out of reach, patience, delivery"
+        what = "Conversion lost under universal 2FA"
+        found.append(Claim(what, "5 to 15 %", 0.05, 0.15, _lost(universal), "%", rests_on))
     asked = risk or universal
     if asked:
         low, median, high = asked.friction
-        found += [
-            Claim(
-                f"Seconds at a completed challenge ({asked.name}; median, 10th to 90th percentile)",
-                "10 to 30 s", 10.0, 30.0, Estimate(median, low, high), "s",
-                "time to read and type a code, delivery",
-            )
-        ]  # fmt: skip
+        what = f"Seconds at a completed challenge ({asked.name}; median, 10th to 90th percentile)"
+        rests_on = "time to read and type a code, delivery"
+        found.append(
+            Claim(what, "10 to 30 s", 10.0, 30.0, Estimate(median, low, high), "s", rests_on)
+        )
     return tuple(found)
 
 

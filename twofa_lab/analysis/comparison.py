@@ -214,7 +214,7 @@ class Comparison:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained page with tables and figures; written to `path` when one is given."""
-        from twofa_lab.reports.page import comparison_page
+        from twofa_lab.analysis.page import comparison_page
 
         page = comparison_page(self)
         if path is not None:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from twofa_lab.analysis.comparison import Comparison
     from twofa_lab.analysis.estimates import PolicyResult
+    from twofa_lab.analysis.own_logs import LogReplay
 
-__all__ = ["colour_of", "plot_attacks", "plot_cost", "plot_funnel", "plot_trade_off"]
+__all__ = ["colour_of", "plot_attacks", "plot_cost", "plot_funnel", "plot_trade_off", "plot_weekly"]
 
 _BUILT_IN = {"password-only": "#7F7F7F", "universal": "#D55E00", "risk-based": "#0072B2"}
 _OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -190,4 +192,24 @@ def plot_attacks(study: Comparison) -> Figure:
     axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1.05), frameon=False, fontsize=9)
     axes.grid(axis="x", alpha=0.25)
     _source(figure, study)
+    return figure
+
+
+def plot_weekly(replayed: LogReplay) -> Figure:
+    """Challenge rate of a replayed log by week since its first login."""
+    figure, axes = _axes(f"{replayed.policy}: share of legitimate logins challenged", 7.2, 3.6)
+    weeks = np.arange(1, len(replayed.weekly) + 1)
+    axes.plot(weeks, 100 * np.array(replayed.weekly), marker="o", color="#0072B2")
+    axes.axhline(100 * replayed.challenge_rate, color="#7F7F7F", linestyle="--", linewidth=1)
+    axes.annotate(
+        f"whole log: {100 * replayed.challenge_rate:.1f} %",
+        (weeks[-1], 100 * replayed.challenge_rate),
+        xytext=(0, 5), textcoords="offset points", ha="right", color="#555555", fontsize=9,
+    )  # fmt: skip
+    axes.set_xlabel("week of the log (nobody is known in the first)")
+    axes.set_ylabel("challenged (%)")
+    axes.set_ylim(0, 105)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    figure.supxlabel(replayed.note, fontsize=8, color="#555555", x=0.99, ha="right")
     return figure

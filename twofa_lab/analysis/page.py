@@ -22,7 +22,7 @@ __all__ = ["comparison_page", "figure_svg"]
 def comparison_page(study: Comparison) -> str:
     """The whole page as text: decision, tables, figures, claims, and where it all comes from."""
     environment = Environment(
-        loader=PackageLoader("twofa_lab.reports", "templates"), autoescape=select_autoescape()
+        loader=PackageLoader("twofa_lab.analysis", "templates"), autoescape=select_autoescape()
     )
     figures = [
         ("Trade-off", study.plot()),
