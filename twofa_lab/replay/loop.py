@@ -174,7 +174,7 @@ def _replay_account(
         )
         written.signals[i] = bits
         written.failures[i] = failures
-        if rows.password_reset[i]:
+        if rows.password_reset[i]:  # just before this login, whose own trust therefore holds
             history.numbers[TRUST_VOID] = time
             wrong_0, wrong_1, until_0, until_1, wrong_codes, locked = 0, 0, 0, 0, 0, False
         if rows.signup[i]:
@@ -198,7 +198,7 @@ def _replay_account(
         score = settings.scores[bits, min(failures, most_failures)]
         trusted = (
             known
-            and history.device_trusted[slot] > history.numbers[TRUST_VOID]
+            and history.device_trusted[slot] >= history.numbers[TRUST_VOID]
             and time - history.device_trusted[slot] <= settings.trust_ms
         )
         decision = decide(
@@ -216,7 +216,7 @@ def _replay_account(
                 _means(rows, i, accounts, a),
                 settings.channels,
                 settings.timeout_ds,
-                settings.max_attempts,
+                min(settings.max_attempts, settings.lock_after - wrong_codes),
                 settings.allow_weaker,
                 prices,
             )
