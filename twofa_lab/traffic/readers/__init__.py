@@ -3,15 +3,21 @@
 `read_logs`, `LogRead` and `Reading` are found here; they load when first asked for.
 """
 
-from typing import Any
+from __future__ import annotations
 
-__all__ = ["LogRead", "Reading", "read_logs"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-
-def __getattr__(name: str) -> Any:  # PEP 562
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
     from twofa_lab.traffic.readers.read import read_logs
     from twofa_lab.traffic.readers.reading import LogRead, Reading
 
-    return {"read_logs": read_logs, "LogRead": LogRead, "Reading": Reading}[name]
+__all__ = ["LogRead", "Reading", "read_logs"]
+
+_HOMES = {"LogRead": "reading", "Reading": "reading", "read_logs": "read"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -147,7 +147,7 @@ class CsvBlocks:
             source = CheckedBytes(raw, self.path, bar)
             try:
                 yield from self._batches(source, skip, columns, plain, skipped)
-            except pa.ArrowInvalid as error:
+            except pa.ArrowException as error:
                 raise InputError(self._explain(str(error))) from None
             self.rows_read += len(skipped)
             if source.quotes % 2:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from twofa_lab.errors import InputError
+from twofa_lab.sheet import Sheet, number
 from twofa_lab.tables import Array
 
 __all__ = ["LogRead", "Reading", "Rejection", "Tally", "counted", "positions_without"]
@@ -33,10 +33,14 @@ class Rejection(NamedTuple):
     rows: int
     examples: tuple[int, ...]
 
-    def __str__(self) -> str:
-        at = ", ".join(map(str, self.examples))
+    @property
+    def where(self) -> str:
+        """The example row numbers as text."""
         more = ", …" if self.rows > len(self.examples) else ""
-        return f"{counted(self.rows, 'row')}, {self.reason} (row {at}{more})"
+        return ", ".join(map(str, self.examples)) + more
+
+    def __str__(self) -> str:
+        return f"{counted(self.rows, 'row')}, {self.reason} (row {self.where})"
 
 
 @dataclass(frozen=True)
@@ -75,39 +79,29 @@ class Reading:
         plain["notes"] = list(self.notes)
         return plain
 
-    def _facts(self) -> list[tuple[str, str]]:
-        facts = [
-            ("rows read", f"{self.rows_read:,}"),
-            ("rows rejected", f"{self.rows_rejected:,}"),
-            ("logins", f"{self.logins:,}"),
-            ("users", f"{self.users:,}"),
+    def sheet(self) -> Sheet:
+        """The counts and reasons as a table, the notes under it."""
+        rows = [
+            ("rows read", number(self.rows_read), ""),
+            ("rows rejected", number(self.rows_rejected), ""),
+            *((f"rejected: {r.reason}", number(r.rows), r.where) for r in self.rejected),
+            ("logins", number(self.logins), ""),
+            ("users", number(self.users), ""),
         ]
         if self.rows_other:
-            facts.append(("lines about something else", f"{self.rows_other:,}"))
+            rows.append(("lines about something else", number(self.rows_other), ""))
         if self.untrusted_ids:
-            facts.append(
-                ("untrusted user ids", f"{self.untrusted_ids:,} in {self.untrusted_rows:,} rows")
-            )
-        return facts
+            rows.append(("user ids not to be trusted", number(self.untrusted_ids), ""))
+            rows.append(("rows that carry them", number(self.untrusted_rows), ""))
+        note = "".join(f"{note[0].upper()}{note[1:]}. " for note in self.notes).strip()
+        columns = (self.format, "count", "rows, such as")
+        return Sheet(self.path, columns, tuple(rows), note)
 
     def __str__(self) -> str:
-        lines = [f"{self.path} ({self.format})"]
-        lines += [f"  {name}: {value}" for name, value in self._facts()]
-        lines += [f"  rejected: {rejection}" for rejection in self.rejected]
-        lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        return self.sheet().to_text()
 
     def _repr_html_(self) -> str:
-        rows = [*self._facts(), *(("rejected", str(r)) for r in self.rejected)]
-        rows += [("note", note) for note in self.notes]
-        body = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th>"
-            f"<td style='text-align:left'>{escape(value)}</td></tr>"
-            for name, value in rows
-        )
-        return (
-            f"<table><caption>{escape(self.path)} ({escape(self.format)})</caption>{body}</table>"
-        )
+        return self.sheet().to_html()
 
 
 @dataclass(frozen=True, eq=False)

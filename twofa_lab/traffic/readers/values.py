@@ -140,18 +140,18 @@ def whole_numbers(
     >>> [column.tolist() for column in whole_numbers(texts, high=70_000)]
     [[7, 0, 0, 7], [True, False, True, True]]
     """
-    words = texts.dictionary
+    words = texts.dictionary.fill_null("")
     plain = pc.match_substring_regex(words, _PLAIN)
     try:
         numbers = pc.if_else(plain, words, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
         fits = plain.to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:  # one of 19 digits is too large
         numbers, fits = np.zeros(len(words), np.int64), np.zeros(len(words), np.bool_)
-    values = np.append(np.where(fits & (numbers >= low) & (numbers <= high - 1), numbers, 0), 0)
-    valid = np.append(fits & (numbers >= low) & (numbers <= high - 1), optional)
+    inside = fits & (numbers >= low) & (numbers <= high - 1)
+    values, valid = np.append(np.where(inside, numbers, 0), 0), np.append(inside, optional)
     for place in np.flatnonzero(~fits).tolist():
         text = words[place].as_py()
-        if text is None or text in MISSING:
+        if text in MISSING:
             number = 0 if optional else None
         else:
             number = (parse or whole_number)(text)
