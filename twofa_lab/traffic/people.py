@@ -170,7 +170,7 @@ def _devices(
     kind[:, 1] = np.where(kind[:, 0] == _MOBILE, _DESKTOP, _MOBILE)
     others = streams.uniform("others", (n, 2))
     kind[:, 2:] = np.where(
-        others < people.tablet_share * 4, _TABLET, np.where(others < 0.6, _DESKTOP, _MOBILE)
+        others < people.tablet_share, _TABLET, np.where(others < 0.6, _DESKTOP, _MOBILE)
     )
     agent = agents.draw(kind, streams.uniform("client", shape).astype(np.float64))
     following = agents.draw(kind, streams.uniform("next client", shape).astype(np.float64))

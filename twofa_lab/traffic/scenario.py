@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -206,6 +206,13 @@ class Scenario(_Strict):
     attacks: dict[str, Attack]
     costs: Costs
 
+    @model_validator(mode="before")
+    @classmethod
+    def _norway(cls, content: Any) -> Any:
+        if _has_false_key(content):
+            raise ValueError('YAML reads NO as "false": write "NO" in quotes for Norway')
+        return content
+
     @model_validator(mode="after")
     def _possible(self) -> Scenario:
         _check_countries(self)
@@ -264,6 +271,12 @@ class Scenario(_Strict):
             return Scenario.model_validate(content)
         except ValidationError as error:
             raise input_error(f"scenario {self.name}", error) from None
+
+
+def _has_false_key(content: object) -> bool:
+    if not isinstance(content, dict):
+        return False
+    return any(key is False or _has_false_key(value) for key, value in content.items())
 
 
 def _check_weights(scenario: Scenario) -> None:
