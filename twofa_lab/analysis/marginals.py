@@ -75,10 +75,8 @@ def counts_of_shard(source: ShardSource, index: int, facts: WorldFacts, days: in
 def total_counts(parts: list[Counts]) -> Counts:
     """Counts of several shards as one."""
     longest = max(11, *(len(part.logins) for part in parts))
-    summed: dict[str, Any] = {
-        name: np.sum([getattr(part, name) for part in parts], axis=0)
-        for name in ("rows", "ok", "listed", "no_rtt", "devices", "countries", "local", "utc")
-    }
+    names = ("rows", "ok", "listed", "no_rtt", "devices", "countries", "local", "utc")
+    summed: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in names}
     return Counts(
         **summed,
         logins=np.sum([np.pad(p.logins, (0, longest - len(p.logins))) for p in parts], axis=0),
