@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofa_lab.traffic.readers.home_clock import home_country, home_offsets
+from twofa_lab.traffic.readers.home_clock import has_clock, home_country, home_offsets
 
 ZONES = {
     "NO": "Europe/Oslo",
@@ -21,18 +21,18 @@ def test_offsets_follow_daylight_saving(month):
     moment = datetime(2025, month, 15, 12, tzinfo=UTC)
     rows = np.arange(len(ZONES))
     time = np.full(len(rows), int(moment.timestamp() * 1000))
-    offset, known = home_offsets(time, rows, tuple(ZONES))
+    offset = home_offsets(time, rows, tuple(ZONES))
     expected = [moment.astimezone(ZoneInfo(zone)).utcoffset() for zone in ZONES.values()]
     assert offset.tolist() == [shift.total_seconds() / 60 for shift in expected]
     assert offset.dtype == np.int16
-    assert known.all()
+    assert has_clock(rows, tuple(ZONES)).all()
 
 
 def test_unknown_countries_keep_utc():
-    offset, known = home_offsets(np.array([0, 0, 0]), np.array([-1, 0, 1]), ("ZZ", "NO"))
-    assert offset.tolist() == [0, 0, 60]
-    assert known.tolist() == [False, False, True]
-    assert home_offsets(np.array([0]), np.array([-1]), ())[0].tolist() == [0]
+    country = np.array([-1, 0, 1])
+    assert home_offsets(np.array([0, 0, 0]), country, ("ZZ", "NO")).tolist() == [0, 0, 60]
+    assert has_clock(country, ("ZZ", "NO")).tolist() == [False, False, True]
+    assert home_offsets(np.array([0]), np.array([-1]), ()).tolist() == [0]
 
 
 LOGINS = st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2), st.booleans()), max_size=30)

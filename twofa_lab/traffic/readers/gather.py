@@ -11,7 +11,7 @@ import pandas as pd
 from twofa_lab.errors import InputError
 from twofa_lab.tables import LOGINS, POTENTIAL_OUTCOMES, Array
 from twofa_lab.traffic.addresses import AddressTable, packaged_addresses
-from twofa_lab.traffic.readers.home_clock import home_country, home_offsets
+from twofa_lab.traffic.readers.home_clock import has_clock, home_country, home_offsets
 from twofa_lab.traffic.readers.reading import LogRead, Reading, Tally, counted
 from twofa_lab.traffic.readers.users import UserIds
 from twofa_lab.traffic.readers.values import Vocabulary, hash_texts
@@ -19,7 +19,32 @@ from twofa_lab.traffic.readers.values import Vocabulary, hash_texts
 __all__ = ["Gather"]
 
 _COLUMNS = tuple(column for column in LOGINS.columns if column not in POTENTIAL_OUTCOMES)
+_CHUNK = 1 << 20  # rows: bounds the working memory of what is computed at the end
 _NOTHING = {"campaign": -1, **{column.name: -1 for column in _COLUMNS if column.text}}
+
+
+class _Column:
+    """A column that grows at its end. Many small pieces instead would leave the heap in crumbs,
+    and take twice the memory by the time they are joined.
+    """
+
+    def __init__(self, values: Array) -> None:
+        self._data = values
+        self._rows = len(values)
+
+    def append(self, values: Array) -> None:
+        rows = self._rows + len(values)
+        if rows > len(self._data):
+            # room that is not written to takes no memory yet
+            grown = np.empty(max(rows, 2 * self._rows), self._data.dtype)
+            grown[: self._rows] = self._data[: self._rows]
+            self._data = grown
+        self._data[self._rows : rows] = values
+        self._rows = rows
+
+    @property
+    def values(self) -> Array:
+        return self._data[: self._rows]
 
 
 class Gather:
@@ -36,7 +61,7 @@ class Gather:
         self.notes: list[str] = []
         self.rows_other = 0
         self.vocabularies = {c.name: Vocabulary(c.name, c.dtype) for c in _COLUMNS if c.text}
-        self._pieces: dict[str, list[Array]] = {}
+        self._columns: dict[str, _Column] = {}
         self._accepted = 0
 
     def add(
@@ -52,7 +77,11 @@ class Gather:
             good &= ~bad
         whole = bool(good.all())
         for name, column in {**values, "row_index": rows}.items():
-            self._pieces.setdefault(name, []).append(column if whole else column[good])
+            part = column if whole else column[good]
+            if name in self._columns:
+                self._columns[name].append(part)
+            else:
+                self._columns[name] = _Column(part)
         self._accepted += int(good.sum())
         return good
 
@@ -73,7 +102,7 @@ class Gather:
         self.tally.refuse_if_nothing_left(str(self.path), self._accepted)
         if not rows_read:
             raise InputError(f"{self.path}: the file holds a header and no rows")
-        settled = users.settle(np.concatenate(self._pieces.pop("user_id")))
+        settled = users.settle(self._columns.pop("user_id").values)
         columns = self._sorted(settled.ids)
         if drop_duplicates:
             columns = self._without_duplicates(columns)
@@ -106,17 +135,17 @@ class Gather:
         )
 
     def _sorted(self, user: Array) -> dict[str, Array]:
-        """The pieces joined, by account, then time, then place in the file."""
-        time = np.concatenate(self._pieces.pop("time"))
+        """The rows by account, then time, then place in the file."""
+        time = self._columns.pop("time").values
         late = int((time[1:] < np.maximum.accumulate(time)[:-1]).sum())
         if late:
             self.notes.append(f"{counted(late, 'row')} out of time order, sorted")
         order = np.lexsort((time, user))
         columns = {"user_id": user[order], "time": time[order]}
         del user, time
-        while self._pieces:  # one by one, so that pieces and columns are not held twice
-            name, pieces = self._pieces.popitem()
-            columns[name] = np.concatenate(pieces)[order]
+        while self._columns:  # one by one, so that no column but one is held twice
+            name, column = self._columns.popitem()
+            columns[name] = column.values[order]
         return columns
 
     def _without_duplicates(self, columns: dict[str, Array]) -> dict[str, Array]:
@@ -155,26 +184,30 @@ class Gather:
         self.notes.append(f"country and network looked up by address: {table.source}")
 
     def _fill(self, columns: dict[str, Array]) -> None:
-        """The columns a log does not hold: home clock, device, and what stays empty."""
+        """The columns a log does not hold: device, home clock, and what stays empty."""
         rows = len(columns["user_id"])
+        if "device_id" not in columns and "user_agent" in columns:
+            agents = hash_texts((*self.vocabularies["user_agent"].texts, ""))
+            agents[-1] = 0  # where the code of a missing text (-1) points
+            columns["device_id"] = agents[columns["user_agent"]]
         for column in _COLUMNS:
             if column.name not in columns:
                 value = _NOTHING.get(column.name, 0)
                 columns[column.name] = np.full(rows, value, column.dtype)
-                if column.name == "device_id":
-                    agents = hash_texts((*self.vocabularies["user_agent"].texts, ""))
-                    agents[-1] = 0  # where the code of a missing text (-1) points
-                    columns["device_id"] = agents[columns["user_agent"]]
         columns["login_id"] = np.arange(rows, dtype=np.int64)
-        user = columns["user_id"]
+        self._set_home_clock(columns)
+
+    def _set_home_clock(self, columns: dict[str, Array]) -> None:
+        user, offset = columns["user_id"], columns["utc_offset_min"]
         account = np.append(0, np.cumsum(user[1:] != user[:-1])).astype(np.int32)
+        countries = self.vocabularies["country"].texts
         home = home_country(
             account, columns["country"], columns["password_ok"], int(account[-1]) + 1
         )
-        columns["utc_offset_min"], known = home_offsets(
-            columns["time"], home[account], self.vocabularies["country"].texts
-        )
-        unknown = len(np.unique(account[~known]))
+        for start in range(0, len(user), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            offset[part] = home_offsets(columns["time"][part], home[account[part]], countries)
+        unknown = int((~has_clock(home, countries)).sum())
         if unknown:
             self.notes.append(
                 f"{counted(unknown, 'account')} without a known home country: the clock there was "

@@ -9,7 +9,7 @@ import pandas as pd
 from twofa_lab.tables import Array
 from twofa_lab.traffic.geography import geography
 
-__all__ = ["home_country", "home_offsets"]
+__all__ = ["has_clock", "home_country", "home_offsets"]
 
 _HOUR = 3_600_000
 
@@ -29,8 +29,12 @@ def home_country(account: Array, country: Array, success: Array, accounts: int) 
     if not known.any():
         return home
     countries = int(country.max()) + 1
-    pair = account[known].astype(np.int64) * countries + country[known]
-    key = np.sort(pair * 2 + success[known])
+    key = account[known].astype(np.int64)  # in place from here: there may be tens of millions
+    key *= countries
+    key += country[known]
+    key *= 2
+    key += success[known]
+    key.sort()
     first = np.flatnonzero(np.append(True, key[1:] // 2 != key[:-1] // 2))
     rows = np.diff(np.append(first, len(key)))
     successes = np.add.reduceat(key % 2, first)
@@ -43,33 +47,43 @@ def home_country(account: Array, country: Array, success: Array, accounts: int) 
     return home
 
 
-def home_offsets(
-    time: Array, country: Array, countries: tuple[str, ...]
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
+def has_clock(country: Array, countries: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Whether a country (a code, or -1) has a clock that `home_offsets` knows."""
+    known: npt.NDArray[np.bool_] = _zones(countries)[country] >= 0
+    return known
+
+
+def home_offsets(time: Array, country: Array, countries: tuple[str, ...]) -> npt.NDArray[np.int16]:
     """Minutes to UTC at `time` (ms) by the clock of each row's home `country` (a code, or -1).
 
     A country's clock is that of its most populous city, with daylight saving as it stood at that
-    time; the second array says where it is known, and the offset is 0 where not.
+    time; 0 where there is none.
 
     >>> july = np.array([1_751_328_000_000])
-    >>> home_offsets(july, np.array([0]), ("NO",))[0].tolist()
+    >>> home_offsets(july, np.array([0]), ("NO",)).tolist()
     [120]
     """
-    places = geography()
-    zone_of = np.full(len(countries) + 1, -1, np.int64)  # the last entry serves code -1
-    for code, name in enumerate(countries):
-        if name in places.countries:
-            city = places.largest[places.countries.index(name)]
-            zone_of[code] = places.zone[city] if city >= 0 else -1
-    zone = zone_of[country]
+    zones = geography().zones
     # one conversion for each hour of each zone that occurs
-    pair, pairs = pd.factorize(time // _HOUR * (len(places.zones) + 1) + zone + 1)
-    hour, which = np.divmod(pairs, len(places.zones) + 1)
+    zone = _zones(countries)[country]
+    pair, pairs = pd.factorize(time // _HOUR * (len(zones) + 1) + zone + 1)
+    hour, which = np.divmod(pairs, len(zones) + 1)
     offset = np.zeros(len(pairs), np.int16)
     for index in np.unique(which[which > 0]):
         rows = np.flatnonzero(which == index)
         utc = pd.DatetimeIndex(hour[rows] * _HOUR * 1_000_000, tz="UTC")
-        local = utc.tz_convert(places.zones[index - 1])
+        local = utc.tz_convert(zones[index - 1])
         shift = local.tz_localize(None) - utc.tz_localize(None)
         offset[rows] = shift.total_seconds() // 60
-    return offset[pair], zone >= 0
+    return offset[pair]
+
+
+def _zones(countries: tuple[str, ...]) -> Array:
+    """The time zone of each country, -1 where unknown; one more entry for code -1."""
+    places = geography()
+    zone = np.full(len(countries) + 1, -1, np.int64)
+    for code, name in enumerate(countries):
+        if name in places.countries:
+            city = places.largest[places.countries.index(name)]
+            zone[code] = places.zone[city] if city >= 0 else -1
+    return zone

@@ -151,10 +151,8 @@ def whole_numbers(
     values, valid = np.append(np.where(inside, numbers, 0), 0), np.append(inside, optional)
     for place in np.flatnonzero(~fits).tolist():
         text = words[place].as_py()
-        if text in MISSING:
-            number = 0 if optional else None
-        else:
-            number = (parse or whole_number)(text)
+        absent = 0 if optional else None
+        number = absent if text in MISSING else (parse or whole_number)(text)
         if number is not None and low <= number < high:
             values[place], valid[place] = number, True
     index = _indices(texts)
