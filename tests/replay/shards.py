@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.replay.oracle import DAY_MS, MINUTE_MS, Oracle, person_of
-from twofa_lab.replay.loop import Rows
-from twofa_lab.replay.run import replay_shard
+from twofa_lab.replay.run import NEEDED, replay_shard
 from twofa_lab.risk.policy import Policy
 from twofa_lab.tables import FACTORS, LOGINS, NEVER, PEOPLE
 from twofa_lab.traffic.scenario import Costs
@@ -80,7 +79,7 @@ def shard_of(accounts: Sequence[Account]) -> Shard:
         index=0,
         logins={
             name: np.array([row[name] for row in rows], LOGINS.column(name).dtype)
-            for name in Rows._fields
+            for name in NEEDED
         },
         people={
             name: np.array([person[name] for person in people], PEOPLE.column(name).dtype)
@@ -111,7 +110,7 @@ def by_hand(
     shard: Shard, facts: WorldFacts, policy: Policy, oracle: type[Oracle] = Oracle
 ) -> list[Row]:
     """The outcomes of a shard's rows, row by row, as the oracle tells them."""
-    columns = {name: shard.logins[name].tolist() for name in Rows._fields}
+    columns = {name: shard.logins[name].tolist() for name in NEEDED}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     people = {name: shard.people[name].tolist() for name in PERSON}
     play = oracle(policy, facts.costs).account

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import loop, part
 from twofa_lab.tables import Array
 from twofa_lab.traffic.geography import geography, zone_offsets
 from twofa_lab.traffic.people import MS_PER_DAY, Actors
@@ -109,7 +110,7 @@ def _holidays(country: str, days: list[date]) -> set[date]:
         return set()
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def offset_at(clock: Clock, zone: int, time: int) -> int:
     """Minutes to UTC of a time zone at a time in or near the window."""
     hour = (time - clock.offset_start) // _MS_PER_HOUR
@@ -117,7 +118,7 @@ def offset_at(clock: Clock, zone: int, time: int) -> int:
     return clock.offsets[zone, hour]
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def time_of_login(
     clock: Clock,
     actors: Actors,
