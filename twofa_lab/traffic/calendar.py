@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
 from twofa_lab.compiled import loop, part
@@ -118,6 +117,19 @@ def offset_at(clock: Clock, zone: int, time: int) -> int:
     return clock.offsets[zone, hour]
 
 
+@part
+def _day_of(clock: Clock, slot: int, week: int, share: float) -> int:
+    """The day on which this share of a window's logins has passed: a binary search."""
+    low, high = 0, clock.day_cum.shape[2] - 1
+    while low < high - 1:
+        middle = (low + high) // 2
+        if clock.day_cum[slot, week, middle] <= share:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 @loop
 def time_of_login(
     clock: Clock,
@@ -133,9 +145,7 @@ def time_of_login(
     The day follows the calendar of the home country; the hour is near one of the person's two
     habitual hours, else anywhere in the daily rhythm, on the clock of where the person is.
     """
-    shares = clock.day_cum[clock.slot_of[actors.country[actor]], actors.week[actor]]
-    day = np.searchsorted(shares, np.float32(u_day), side="right") - 1
-    day = min(max(day, 0), len(shares) - 2)
+    day = _day_of(clock, clock.slot_of[actors.country[actor]], actors.week[actor], u_day)
     if u_hour < clock.habit_share:
         part = u_hour / clock.habit_share * 2.0
         which = 0 if part < 1.0 else 1
@@ -159,7 +169,7 @@ def time_of_login(
     return time
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def times_of_logins(
     clock: Clock,
     actors: Actors,
@@ -168,11 +178,10 @@ def times_of_logins(
     u_day: Array,
     u_hour: Array,
     u_minute: Array,
-) -> Array:
-    """`time_of_login` for each actor of `index`."""
-    times = np.empty(len(index), np.int64)
+    times: Array,
+) -> None:
+    """`time_of_login` for each actor of `index`, written to `times`."""
     for i in range(len(index)):
         times[i] = time_of_login(
             clock, actors, city_zone, index[i], u_day[i], u_hour[i], u_minute[i]
         )
-    return times
