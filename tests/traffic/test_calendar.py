@@ -30,8 +30,13 @@ def times(scenario, n=60_000, days=120, zones=None, seed=3):
     if zones is not None:
         actors = actors._replace(zone=np.full(n, geography().zones.index(zones), np.int16))
     u = [streams.uniform(f"test {k}", n) for k in range(3)]
-    found = times_of_logins(clock, actors, geography().zone, np.arange(n), *u)
-    return clock, actors, found
+    return clock, actors, login_times(clock, actors, np.arange(n), *u)
+
+
+def login_times(clock, actors, index, *uniforms):
+    found = np.empty(len(index), np.int64)
+    times_of_logins(clock, actors, geography().zone, index, *uniforms, found)
+    return found
 
 
 def local(time_ms, zone):
@@ -87,7 +92,7 @@ def test_habits_gather_a_persons_logins(consumer):
     never = np.full_like(actors.trip_start, 2**62)
     actors = actors._replace(trip_start=never, trip_end=never)
     u = [np.random.default_rng(k).random(4_000, np.float32) for k in range(3)]
-    found = times_of_logins(clock, actors, geography().zone, np.zeros(4_000, np.int64), *u)
+    found = login_times(clock, actors, np.zeros(4_000, np.int64), *u)
     hour = hours_of_day(found, geography().zones[actors.zone[0]])
     distance = np.abs(hour[:, None] - actors.habit_hours[0])
     nearest = np.minimum(distance, 24 - distance).min(axis=1)
@@ -212,8 +217,7 @@ def test_on_the_day_the_clocks_change_logins_come_at_the_hour_that_was_meant(con
     n = 2_000
     u_hour = ((np.arange(n) + 0.5) / n).astype(np.float32)
     second_day, still = np.full(n, 0.5, np.float32), np.zeros(n, np.float32)
-    found = times_of_logins(clock, actors, geography().zone, np.zeros(n, np.int64),
-                            second_day, u_hour, still)  # fmt: skip
+    found = login_times(clock, actors, np.zeros(n, np.int64), second_day, u_hour, still)
     assert {local(t, "America/New_York").date() for t in found.tolist()} == {date(2026, 3, 8)}
     meant = clock.hour_table[(u_hour * 4096).astype(int)]
     skipped = (meant >= 2) & (meant < 3)  # the hour that never was
