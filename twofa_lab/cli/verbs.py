@@ -152,7 +152,7 @@ def replay(
     """
     from twofa_lab.analysis.own_logs import replay_log
     from twofa_lab.risk.policy import Policy
-    from twofa_lab.traffic.logs import read_logs
+    from twofa_lab.traffic.readers.log_world import read_logs
 
     world = read_logs(logfile, log_format, columns=_mapping(column), year=year)
     if people:

@@ -120,7 +120,7 @@ class World:
 
         Every result then says that the human side is simulated.
         """
-        from twofa_lab.traffic.logs import lend_people
+        from twofa_lab.traffic.readers.log_world import lend_people
         from twofa_lab.traffic.scenario import Scenario
 
         found = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)

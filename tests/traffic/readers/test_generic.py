@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twofa_lab.errors import InputError
 from twofa_lab.tables import ATTACKS
 from twofa_lab.traffic.addresses import AddressTable, parse_ips
-from twofa_lab.traffic.readers import read_logs
+from twofa_lab.traffic.readers import read_columns
 from twofa_lab.traffic.readers.values import hash_texts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ def write(path, rows, header=None):
 
 
 def read(path, **options):
-    return read_logs(path, "generic", **{"addresses": NO_TABLE, "progress": False, **options})
+    return read_columns(path, "generic", **{"addresses": NO_TABLE, "progress": False, **options})
 
 
 @given(ROWS)
@@ -254,7 +254,7 @@ def test_the_made_up_sample(samples, check):
         "rtt_ms": "latency_ms",
         "attack": "label",
     }
-    log = check(read_logs(samples / "shop.csv", "generic", columns=columns))
+    log = check(read_columns(samples / "shop.csv", "generic", columns=columns))
     assert (log.reading.rows_read, log.reading.rows_rejected, log.reading.users) == (120, 2, 20)
     assert (log.columns["attack"] == ATTACKS.index("password_spray")).sum() == 20
     assert (log.columns["country"] >= 0).all()

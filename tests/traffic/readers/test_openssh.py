@@ -5,7 +5,7 @@ import pytest
 
 from twofa_lab.errors import InputError
 from twofa_lab.traffic.addresses import AddressTable, parse_ips
-from twofa_lab.traffic.readers import read_logs
+from twofa_lab.traffic.readers import read_columns
 from twofa_lab.traffic.readers.values import hash_texts
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def read(tmp_path, check):
             ),
             encoding="utf-8",
         )
-        return check(read_logs(path, "openssh", addresses=TABLE, now=NOW, **options))
+        return check(read_columns(path, "openssh", addresses=TABLE, now=NOW, **options))
 
     return read_messages
 
@@ -85,7 +85,7 @@ def test_only_sshd_is_believed(tmp_path, check):
         f"Mar  1 10:00:02 host sshd: {told}\n"
         "\n"
     )
-    log = check(read_logs(path, "openssh", addresses=TABLE, now=NOW))
+    log = check(read_columns(path, "openssh", addresses=TABLE, now=NOW))
     assert (log.reading.rows_read, log.reading.rows_other) == (2, 2)
 
 
@@ -103,7 +103,7 @@ def test_equal_lines_are_no_duplicates(tmp_path, check):
     path.write_text(
         "Mar  1 10:00:00 host sshd[1]: Failed password for root from 1.2.3.4 port 5 ssh2\n" * 2
     )
-    assert len(check(read_logs(path, "openssh", addresses=TABLE, now=NOW))) == 2
+    assert len(check(read_columns(path, "openssh", addresses=TABLE, now=NOW))) == 2
 
 
 def test_a_user_name_cannot_forge_an_address(read):
@@ -143,7 +143,7 @@ def test_attempts_that_cannot_be_used_are_counted_by_line(tmp_path, check):
         "2026-03-01T99:00:00Z host sshd[1]: Failed password for root from 1.2.3.4 port 5 ssh2\n"
         f"Mar  1 10:00:04 host sshd[1]: message repeated 99999999 times: [ {good[:-1]}]\n"
     )
-    log = check(read_logs(path, "openssh", addresses=TABLE, now=NOW))
+    log = check(read_columns(path, "openssh", addresses=TABLE, now=NOW))
     reading = log.reading
     assert (reading.rows_read, reading.rows_rejected, reading.rows_other) == (6, 5, 1)
     assert {r.reason: r.examples for r in reading.rejected} == {
@@ -157,14 +157,14 @@ def test_years(tmp_path, check):
     path = tmp_path / "auth.log"
     told = "host sshd[1]: Failed password for root from 1.2.3.4 port 5 ssh2\n"
     path.write_text(f"Dec 31 23:59:59 {told}Jan  1 00:00:01 {told}")
-    log = check(read_logs(path, "openssh", addresses=TABLE, now=NOW))
+    log = check(read_columns(path, "openssh", addresses=TABLE, now=NOW))
     assert [np.datetime64(int(t), "ms").item().year for t in log.columns["time"]] == [2025, 2026]
     assert any(note.startswith("year assumed 2025") for note in log.reading.notes)
     assert any("dates go back 1 time within" in note for note in log.reading.notes)
-    log = check(read_logs(path, "openssh", addresses=TABLE, year=2010))
+    log = check(read_columns(path, "openssh", addresses=TABLE, year=2010))
     assert [np.datetime64(int(t), "ms").item().year for t in log.columns["time"]] == [2010, 2011]
     path.write_text(f"2026-03-01T11:00:00.5+01:00 {told}")
-    log = check(read_logs(path, "openssh", addresses=TABLE))
+    log = check(read_columns(path, "openssh", addresses=TABLE))
     assert log.columns["time"].tolist() == [MARCH_1 + 500]
     assert not any("year" in note or "zone" in note for note in log.reading.notes)
 
@@ -175,7 +175,7 @@ def test_a_day_the_given_year_lacks(tmp_path):
         "Feb 29 00:00:00 host sshd[1]: Failed password for root from 1.2.3.4 port 5 ssh2\n"
     )
     with pytest.raises(InputError, match=r"none of the 1 rows .* no time that exists \(row 1\)"):
-        read_logs(path, "openssh", year=2025)
+        read_columns(path, "openssh", year=2025)
 
 
 def test_damaged_bytes_do_not_stop_the_reading(tmp_path, check):
@@ -184,13 +184,13 @@ def test_damaged_bytes_do_not_stop_the_reading(tmp_path, check):
         b"\0\0\0\xff\xfe\n"
         b"Mar  1 10:00:00 host sshd[1]: Failed password for \xff from 1.2.3.4 port 5 ssh2\n"
     )
-    log = check(read_logs(path, "openssh", addresses=TABLE, now=NOW))
+    log = check(read_columns(path, "openssh", addresses=TABLE, now=NOW))
     assert log.user_names == ("\\xff",)
     assert "2 lines with bytes that are not UTF-8 text" in log.reading.notes
 
 
 def test_the_made_up_sample(samples, check):
-    log = check(read_logs(samples / "auth.log", "openssh", now=NOW))
+    log = check(read_columns(samples / "auth.log", "openssh", now=NOW))
     assert (log.reading.rows_read, log.reading.rows_other, len(log)) == (54, 42, 68)
     assert {"deploy", "mari", "ola", "root", ""} <= set(log.user_names)
     assert (log.columns["country"] >= 0).all()
@@ -198,7 +198,7 @@ def test_the_made_up_sample(samples, check):
 
 
 def test_a_real_hosts_log(real_data, check):
-    log = check(read_logs(real_data / "openssh" / "auth.log", "openssh", now=NOW))
+    log = check(read_columns(real_data / "openssh" / "auth.log", "openssh", now=NOW))
     reading = log.reading
     assert (reading.rows_read, reading.rows_rejected) == (226 + 713, 0)
     assert reading.rows_read + reading.rows_other == 7121

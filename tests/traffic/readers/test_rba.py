@@ -5,7 +5,7 @@ import pytest
 
 from twofa_lab.errors import InputError
 from twofa_lab.tables import ATTACKS
-from twofa_lab.traffic.readers import blocks, read_logs
+from twofa_lab.traffic.readers import blocks, read_columns
 from twofa_lab.traffic.readers.rba import RBA_COLUMNS
 from twofa_lab.traffic.readers.values import hash_texts
 
@@ -41,7 +41,7 @@ def write(path, *rows, header=None, newline="\n"):
 @pytest.fixture
 def read(tmp_path, check):
     def read_rows(*rows, **how):
-        return check(read_logs(write(tmp_path / "rba.csv", *rows, **how)))
+        return check(read_columns(write(tmp_path / "rba.csv", *rows, **how)))
 
     return read_rows
 
@@ -185,7 +185,7 @@ def test_rows_of_another_length_are_counted_where_they_are(tmp_path, check):
     lines[5] = "too,short"
     lines.insert(4, "")  # a blank line is no row
     path.write_text("\n".join(lines) + "\n")
-    log = check(read_logs(path))
+    log = check(read_columns(path))
     assert log.row_index.tolist() == [0, 2, 3, 5]
     assert log.columns["asn"].tolist() == [0, 2, 3, 5]
     reasons = {r.reason: r.examples for r in log.reading.rejected}
@@ -198,7 +198,7 @@ def test_a_file_cut_short_loses_its_last_row_and_says_so(tmp_path, check):
     last = whole.rstrip(b"\n").rfind(b"\n") + 1
     for cut in range(last + 1, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        log = check(read_logs(path))
+        log = check(read_columns(path))
         assert log.reading.rows_read == 3
         assert len(log) + log.reading.rows_rejected == 3
         assert any("cut short" in note for note in log.reading.notes), cut
@@ -211,7 +211,7 @@ def test_quotes_line_ends_and_byte_order_marks(tmp_path, check):
     agent = 'He said "Gecko",\nthen left'
     path = write(tmp_path / "rba.csv", {"User Agent String": agent}, {"ASN": "1"}, newline="\r\n")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    log = check(read_logs(path))
+    log = check(read_columns(path))
     assert text(log, "user_agent", 0) == agent
     assert log.row_index.tolist() == [0, 1]
 
@@ -225,9 +225,9 @@ def test_blocks_do_not_show(tmp_path, check, monkeypatch):
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     lines[50] = "short\n"
     path.write_text("".join(lines), encoding="utf-8")
-    whole = check(read_logs(path))
+    whole = check(read_columns(path))
     monkeypatch.setattr(blocks, "_BLOCK_BYTES", 1009)
-    parts = check(read_logs(path))
+    parts = check(read_columns(path))
     assert whole.reading == parts.reading
     assert whole.vocabularies == parts.vocabularies
     assert np.array_equal(whole.row_index, parts.row_index)
@@ -245,11 +245,11 @@ def test_columns_of_another_order_and_further_ones(read):
 def test_a_missing_column_is_named(tmp_path):
     header = [name for name in ROW if name not in {"ASN", "City"}]
     with pytest.raises(InputError, match=r"lacks 'City', 'ASN'; for another CSV use .*generic"):
-        read_logs(write(tmp_path / "rba.csv", {}, header=header))
+        read_columns(write(tmp_path / "rba.csv", {}, header=header))
 
 
 def test_the_made_up_sample(samples, check):
-    log = check(read_logs(samples / "rba.csv"))
+    log = check(read_columns(samples / "rba.csv"))
     assert (len(log), log.reading.rows_rejected) == (213, 0)
     assert log.reading.users == 31
     assert (log.columns["attack"] == ATTACKS.index("reported")).sum() == 2
@@ -257,7 +257,7 @@ def test_the_made_up_sample(samples, check):
 
 
 def test_the_data_sets_first_rows(real_data, check):
-    log = check(read_logs(real_data / "rba-head" / "rba-head-18.csv"))
+    log = check(read_columns(real_data / "rba-head" / "rba-head-18.csv"))
     assert len(log) == 19  # indices 0 to 18
     assert log.reading.untrusted_ids == 0
     order = np.argsort(log.row_index)
@@ -267,7 +267,7 @@ def test_the_data_sets_first_rows(real_data, check):
 
 def test_the_data_sets_damaged_sample(real_data, check):
     path = real_data / "rba-sample" / "rba-sample-2000.csv"
-    log = check(read_logs(path))
+    log = check(read_columns(path))
     assert (log.reading.rows_read, log.reading.rows_rejected) == (2000, 0)
     assert (log.reading.untrusted_ids, log.reading.untrusted_rows) == (839, 2000)
     order = np.argsort(log.row_index)

@@ -9,7 +9,7 @@ import pytest
 
 from twofa_lab.errors import InputError
 from twofa_lab.traffic import readers
-from twofa_lab.traffic.readers import Reading, blocks, read_logs
+from twofa_lab.traffic.readers import Reading, blocks, read_columns
 from twofa_lab.traffic.readers.reading import Rejection, Tally, positions_without
 
 HEADER = b"user_id,time,password_ok\n"
@@ -62,7 +62,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name):
     path = tmp_path / file
     path.write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
-        read_logs(path, form, progress=False)
+        read_columns(path, form, progress=False)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_status == 2
@@ -71,11 +71,11 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name):
 def test_a_file_that_is_not_there(tmp_path):
     for form in ("rba", "generic", "openssh"):
         with pytest.raises(InputError, match=r"cannot be opened: No such file"):
-            read_logs(tmp_path / "none.csv", form)
+            read_columns(tmp_path / "none.csv", form)
     with pytest.raises(InputError, match="cannot be opened: no such file"):
-        read_logs(tmp_path / "none.parquet", "generic")
+        read_columns(tmp_path / "none.parquet", "generic")
     with pytest.raises(InputError, match="is a directory"):
-        read_logs(tmp_path)
+        read_columns(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_bad_calls_are_refused(tmp_path, form, options, message):
     path = tmp_path / "log.csv"
     path.write_bytes(HEADER + ROW)
     with pytest.raises(InputError, match=re.escape(message)):
-        read_logs(path, form, **options)
+        read_columns(path, form, **options)
 
 
 def test_an_odd_quote_is_noted(tmp_path, check):
@@ -100,7 +100,7 @@ def test_an_odd_quote_is_noted(tmp_path, check):
     path.write_bytes(
         HEADER.strip() + b",city\n" + ROW.strip() + b',"Oslo\n2,2026-03-01T10:00Z,1,x\n'
     )
-    log = check(read_logs(path, "generic"))
+    log = check(read_columns(path, "generic"))
     assert log.reading.rows_read == 1  # the open quote has swallowed the second row
     assert any("odd number of quotes" in note for note in log.reading.notes)
 
@@ -114,24 +114,24 @@ def test_a_parquet_file_damaged_inside(tmp_path, check):
     pq.write_table(
         pa.table({"user_id": range(3600), "time": times, "password_ok": [True] * 3600}), path
     )
-    check(read_logs(path, "generic"))
+    check(read_columns(path, "generic"))
     content = bytearray(path.read_bytes())
     content[100:2000] = b"\x55" * 1900
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"log\.parquet: damaged after row 0"):
-        read_logs(path, "generic")
+        read_columns(path, "generic")
 
 
 def test_progress_goes_to_standard_error_and_only_when_it_takes_long(tmp_path, capsys, monkeypatch):
     path = tmp_path / "log.csv"
     path.write_bytes(HEADER + ROW)
-    read_logs(path, "generic")
+    read_columns(path, "generic")
     assert capsys.readouterr() == ("", "")
     eager = blocks.tqdm
     monkeypatch.setattr(blocks, "tqdm", lambda **how: eager(**{**how, "delay": 0}))
-    read_logs(path, "generic", progress=False)
+    read_columns(path, "generic", progress=False)
     assert capsys.readouterr() == ("", "")
-    read_logs(path, "generic")
+    read_columns(path, "generic")
     out, err = capsys.readouterr()
     assert out == ""
     assert "reading log.csv" in err
@@ -140,7 +140,7 @@ def test_progress_goes_to_standard_error_and_only_when_it_takes_long(tmp_path, c
 def test_a_reading_renders_itself(tmp_path):
     path = tmp_path / "<log>.csv"
     path.write_bytes(HEADER + ROW * 2)
-    reading = read_logs(path, "generic").reading
+    reading = read_columns(path, "generic").reading
     assert isinstance(reading, Reading)
     assert "duplicate of an earlier row" in str(reading)
     assert "&lt;log&gt;.csv" in reading._repr_html_()
@@ -177,7 +177,7 @@ def test_positions_leave_out_skipped_rows():
 def test_the_readers_load_late():
     code = (
         "import sys, twofa_lab.traffic.readers as r; "
-        "assert 'pyarrow' not in sys.modules; r.read_logs; assert 'pyarrow' in sys.modules"
+        "assert 'pyarrow' not in sys.modules; r.read_columns; assert 'pyarrow' in sys.modules"
     )
     subprocess.run(  # noqa: S603 - the code above
         [sys.executable, "-c", code], check=True, cwd=blocks.__file__.split("twofa_lab")[0]

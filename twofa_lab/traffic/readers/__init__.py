@@ -1,6 +1,7 @@
-"""Readers of real login logs: `read_logs(path, format)` gives the logins and how the reading went.
+"""Readers of real login logs: `read_logs(path, format)` gives a world without people.
 
-`read_logs`, `LogRead` and `Reading` are found here; they load when first asked for.
+The world's `reading` says how the reading went; `read_columns` gives the bare columns. Names load
+when first asked for.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twofa_lab.traffic.readers.read import read_logs
+    from twofa_lab.traffic.readers.log_world import read_logs
+    from twofa_lab.traffic.readers.read import read_columns
     from twofa_lab.traffic.readers.reading import LogRead, Reading
 
-__all__ = ["LogRead", "Reading", "read_logs"]
+__all__ = ["LogRead", "Reading", "read_columns", "read_logs"]
 
-_HOMES = {"LogRead": "reading", "Reading": "reading", "read_logs": "read"}
+_HOMES = {
+    "LogRead": "reading",
+    "Reading": "reading",
+    "read_columns": "read",
+    "read_logs": "log_world",
+}
 
 
 def __getattr__(name: str) -> Any:

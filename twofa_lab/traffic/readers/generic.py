@@ -57,7 +57,7 @@ def read_generic(
     addresses: AddressTable | None,
     progress: bool,
 ) -> LogRead:
-    """Read a CSV (with a header) or Parquet file, streamed; see `read_logs`."""
+    """Read a CSV (with a header) or Parquet file, streamed; see `read_columns`."""
     parquet = path.suffix.lower() in {".parquet", ".pq"}
     source = (ParquetBlocks if parquet else CsvBlocks)(path, progress=progress)
     mapping = column_mapping(path, source.header, columns)

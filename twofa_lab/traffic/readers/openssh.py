@@ -108,7 +108,7 @@ def read_openssh(
     now: datetime,
     progress: bool,
 ) -> LogRead:
-    """Read accepted sign-ins and failed passwords from a host's log; see `read_logs`.
+    """Read accepted sign-ins and failed passwords from a host's log; see `read_columns`.
 
     Identical lines are not duplicates here: syslog's clock ticks in seconds, and a client may well
     fail twice in one.

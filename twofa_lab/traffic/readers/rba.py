@@ -34,7 +34,7 @@ RBA_COLUMNS = {
 
 
 def read_rba(path: Path, *, progress: bool) -> LogRead:
-    """Read the data set's CSV, streamed; see `read_logs`.
+    """Read the data set's CSV, streamed; see `read_columns`.
 
     Places and networks are the file's own: its addresses are partly made up, so nothing is looked
     up by them.

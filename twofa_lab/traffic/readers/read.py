@@ -13,12 +13,12 @@ from twofa_lab.traffic.readers.openssh import read_openssh
 from twofa_lab.traffic.readers.rba import read_rba
 from twofa_lab.traffic.readers.reading import LogRead
 
-__all__ = ["FORMATS", "read_logs"]
+__all__ = ["FORMATS", "read_columns"]
 
 FORMATS = ("rba", "openssh", "generic")
 
 
-def read_logs(
+def read_columns(
     path: str | Path,
     format: str = "rba",  # noqa: A002 - the word everybody uses
     *,
@@ -63,7 +63,7 @@ def read_logs(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "log.csv")
     ...     _ = path.write_text(text)
-    ...     log = read_logs(path, "generic", columns={"user_id": "who"})
+    ...     log = read_columns(path, "generic", columns={"user_id": "who"})
     >>> log.user_names, log.reading.rows_read, str(log.reading.rejected[0])
     (('ann',), 2, '1 row, time: not a time between 1970 and 2200 (row 3)')
     """

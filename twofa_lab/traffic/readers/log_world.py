@@ -26,7 +26,7 @@ from twofa_lab.traffic.potential import (
     draw_potential,
     make_habits,
 )
-from twofa_lab.traffic.readers.read import read_logs as read_columns
+from twofa_lab.traffic.readers.read import read_columns
 from twofa_lab.traffic.readers.reading import LogRead
 from twofa_lab.traffic.scenario import Scenario
 from twofa_lab.traffic.streams import Streams

@@ -1,0 +1,1 @@
+"""Frozen headline figures: CI fails when a number moves."""
