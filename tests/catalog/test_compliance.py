@@ -30,4 +30,4 @@ def test_where_sms_is_accepted_its_restriction_is_told() -> None:
 def test_the_table_says_that_it_is_no_legal_advice() -> None:
     table = compliance_table()
     assert len(table.rows) == 5
-    assert "no legal advice" in table.notes[0]
+    assert "no legal advice" in table.note

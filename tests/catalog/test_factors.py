@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from xml.etree import ElementTree as ET
+
 import pytest
 
+from twofa_lab.catalog.compliance import compliance_table
 from twofa_lab.catalog.factors import (
     CODE_LIFE_SECONDS,
     ENTRY_PERCENT,
@@ -11,6 +17,7 @@ from twofa_lab.catalog.factors import (
     factor_table,
     recovery_table,
 )
+from twofa_lab.sheet import Sheet
 from twofa_lab.tables import FACTORS
 
 RFC_8176_SECTION_2 = {
@@ -85,3 +92,28 @@ def test_the_tables_show_every_factor_weakest_first() -> None:
     assert len(rows) == len(FACTOR_FACTS)
     assert len(recovery_table().rows) == len(RECOVERY_FACTS)
     assert all(all(cell for cell in row) for row in rows)
+
+
+@pytest.mark.parametrize("make", [factor_table, recovery_table, compliance_table])
+def test_every_table_renders_in_a_notebook_and_on_a_terminal(make: Callable[[], Sheet]) -> None:
+    table = make()
+    rows = len(table.rows)
+    root = ET.fromstring(f"<div>{table._repr_html_()}</div>")  # noqa: S314 - our own text
+    assert len(list(root.iter("tr"))) == rows + 1
+    assert {cell.get("style") for cell in root.iter("td")} == {"text-align:left"}
+    assert len(table.to_pandas()) == rows
+    assert len(str(table).splitlines()) == rows + 4 + bool(table.note)
+
+
+def test_the_catalogue_does_not_load_pandas() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, twofa_lab.catalog.compliance; print('pandas' in sys.modules)",
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "False"

@@ -4,12 +4,8 @@ import json
 import secrets
 from dataclasses import replace
 from inspect import signature
-from typing import Any
 
-import cbor2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
 from twofa_lab.errors import InputError, WorkError
@@ -166,27 +162,6 @@ class TestRegistration:
         with pytest.raises(CeremonyError) as caught:
             verify_registration(RP, asked.challenge, answer, user_handle=HANDLE)
         assert caught.value.reason is reason
-
-    @pytest.mark.parametrize(
-        "statement",
-        [
-            b"",
-            b"\xa0",
-            b"\x81" * 20_000,  # arrays in arrays in arrays
-            b"\xbf" * 20_000,
-            b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",  # an array of 2^64 - 1 members
-            b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff",  # a byte string of 2^63 - 1 bytes
-            cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": b"short"}),
-            cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": "text"}),
-            cbor2.dumps({"fmt": 7, "attStmt": [], "authData": bytes(200)}),
-        ],
-    )
-    def test_hostile_cbor_is_malformed(self, key: SoftAuthenticator, statement: bytes) -> None:
-        asked = registration(RP, user_handle=HANDLE, user_name="ann")
-        answer = altered(key.register(asked.options, ORIGIN), attestationObject=statement)
-        with pytest.raises(CeremonyError) as caught:
-            verify_registration(RP, asked.challenge, answer, user_handle=HANDLE)
-        assert caught.value.reason is Refusal.MALFORMED
 
 
 class TestAuthentication:
@@ -389,67 +364,3 @@ def test_user_handles_tell_accounts_apart_and_nothing_else(keys: KeyedHash) -> N
     handles = {user_handle(keys, user_id) for user_id in range(-5, 100)}
     assert len(handles) == 105
     assert {len(handle) for handle in handles} == {32}
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "null", "[]", "{}", '"x"', "{", '{"rawId": 7, "response": {}}', '{"rawId": "AA"}',
-     '{"rawId": "AA", "response": []}', "[" * 60_000, "{}" + " " * 70_000,
-     '{"rawId": "AA", "response": {"userHandle": 7}}', "\ud800"],
-)  # fmt: skip
-def test_what_is_no_answer_is_malformed(text: str, key: SoftAuthenticator) -> None:
-    record = enrol(key)
-    for attempt in (
-        lambda: presented(text),
-        lambda: verify_authentication(RP, b"c" * 32, text, record),
-        lambda: verify_registration(RP, b"c" * 32, text, user_handle=HANDLE),
-    ):
-        with pytest.raises(CeremonyError) as caught:
-            attempt()
-        assert caught.value.reason is Refusal.MALFORMED
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
-
-
-FIELDS = (
-    "id", "rawId", "type", "response",
-    "clientDataJSON", "authenticatorData", "signature", "userHandle",
-)  # fmt: skip
-
-
-@given(path=st.sampled_from(FIELDS), value=JSON)
-def test_an_answer_with_anything_in_a_field_verifies_unchanged_or_is_refused(
-    path: str, value: Any
-) -> None:
-    device = SoftAuthenticator(synced=True)
-    record = enrol(device)
-    challenge, answer, verified = sign_in(device, record)
-    parsed = json.loads(answer)
-    target = parsed if path in parsed else parsed["response"]
-    target[path] = value
-    try:
-        assert verify_authentication(RP, challenge, json.dumps(parsed), record) == verified
-        assert path == "userHandle"  # the one field that may be left out after a user name
-        assert not value
-    except CeremonyError:
-        pass
-
-
-@given(
-    name=st.sampled_from(["clientDataJSON", "authenticatorData", "signature"]),
-    position=st.integers(0, 2**16),
-)
-def test_a_flipped_bit_anywhere_in_what_is_signed_is_refused(name: str, position: int) -> None:
-    device = SoftAuthenticator()
-    record = enrol(device)
-    challenge, answer, _ = sign_in(device, record)
-    value = bytearray(part(answer, name))
-    byte, bit = divmod(position % (8 * len(value)), 8)
-    value[byte] ^= 1 << bit
-    with pytest.raises(CeremonyError):
-        verify_authentication(RP, challenge, altered(answer, **{name: bytes(value)}), record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twofa_lab.catalog.render import FactTable
+from twofa_lab.sheet import Sheet
 
 __all__ = ["COMPLIANCE_FACTS", "ComplianceFacts", "compliance_table"]
 
@@ -118,7 +118,7 @@ COMPLIANCE_FACTS = (
 )
 
 
-def compliance_table() -> FactTable:
+def compliance_table() -> Sheet:
     """The rules as a table.
 
     >>> [row[0] for row in compliance_table().rows][:2]
@@ -141,8 +141,8 @@ def compliance_table() -> FactTable:
         "Rule", "The guide says", "Covers", "Asks", "Names MFA as a duty", "SMS code accepted",
         "Caveat", "Sources",
     )  # fmt: skip
-    notes = (
+    note = (
         "NIST SP 800-63B-4 was read in the original, the other rules in summaries up to mid-2026. "
-        "Orientation, no legal advice.",
+        "Orientation, no legal advice."
     )
-    return FactTable("What US rules ask of a second factor", columns, rows, notes)
+    return Sheet("What US rules ask of a second factor", columns, rows, note, prose=True)

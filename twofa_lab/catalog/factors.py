@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twofa_lab.catalog.render import FactTable
+from twofa_lab.sheet import Sheet
 from twofa_lab.tables import CHANNELS, FACTORS
 
 __all__ = [
@@ -164,7 +164,7 @@ if len(ENTRY_PERCENT) != len(FACTORS) or any(f.channel not in CHANNELS for f in 
     raise AssertionError("the catalogue is out of step with the tables")
 
 
-def factor_table() -> FactTable:
+def factor_table() -> Sheet:
     """The factors with cost, strength and class, strongest last.
 
     >>> factor_table().rows[0][:3]
@@ -190,23 +190,22 @@ def factor_table() -> FactTable:
         "Factor", "Strength", "Friction", "US$ a use", "Best for", "NIST SP 800-63B-4 class",
         "Restricted", "Reaches", "Phishing-resistant", "amr", "Caveat",
     )  # fmt: skip
-    notes = (
-        "Strength, friction, cost and best use: the integration guide. Class and level: NIST SP "
-        "800-63B-4, together with a password. amr: RFC 8176, beside pwd and mfa; RFC 8176 has no "
-        "value for a messenger or a push.",
-        "A hardware key costs its purchase, not its use.",
+    note = (
+        "Strength, friction, cost and best use: the integration guide (a hardware key costs its "
+        "purchase, not its use). Class and level: NIST SP 800-63B-4, beside a password. amr: "
+        "RFC 8176, beside pwd and mfa; it has no value for a messenger or a push."
     )
-    return FactTable("Second factors", columns, rows, notes)
+    return Sheet("Second factors", columns, rows, note, prose=True)
 
 
-def recovery_table() -> FactTable:
+def recovery_table() -> Sheet:
     """The ways back in, and what each may do."""
     rows = tuple(
         (facts.title, facts.nist_class, f"AAL{facts.aal}" if facts.aal else "none", facts.caveat)
         for facts in RECOVERY_FACTS
     )
     columns = ("Way", "NIST SP 800-63B-4 class", "Reaches", "Caveat")
-    return FactTable("Ways back in", columns, rows)
+    return Sheet("Ways back in", columns, rows, prose=True)
 
 
 def _dollars(cost_usd: tuple[float, float]) -> str:
