@@ -59,6 +59,8 @@ def interval(low: str, high: str) -> str:
 class Sheet:
     """A titled table of text cells; the first column is left-aligned, the others right.
 
+    In a sheet of `prose` every column is left-aligned.
+
     >>> print(Sheet("Prices", ("channel", "US$"), (("sms", "0.01"),)).to_markdown())
     **Prices**
     <BLANKLINE>
@@ -71,20 +73,18 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    prose: bool = False
 
     def to_markdown(self) -> str:
         """GitHub-flavoured Markdown."""
-        rule = "|:---|" + "---:|" * (len(self.columns) - 1)
+        rule = "|:---|" + (":---|" if self.prose else "---:|") * (len(self.columns) - 1)
         lines = [f"**{self.title}**", "", _bar(self.columns), rule, *map(_bar, self.rows)]
         return "\n".join(lines + (["", self.note] if self.note else []))
 
     def to_html(self) -> str:
         """An HTML fragment."""
-        head = "".join(_cell("th", text, i) for i, text in enumerate(self.columns))
-        body = "".join(
-            "<tr>" + "".join(_cell("td", text, i) for i, text in enumerate(row)) + "</tr>"
-            for row in self.rows
-        )
+        head = self._cells("th", self.columns)
+        body = "".join(f"<tr>{self._cells('td', row)}</tr>" for row in self.rows)
         note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
         return (
             f"<table><caption>{html.escape(self.title)}</caption>"
@@ -97,7 +97,7 @@ class Sheet:
         widths = [max(len(row[i]) for row in table) for i in range(len(self.columns))]
         lines = [
             "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
+                cell.ljust(width) if self._is_left(i) else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in table
@@ -113,6 +113,16 @@ class Sheet:
 
         return pd.DataFrame(list(self.rows), columns=list(self.columns)).set_index(self.columns[0])
 
+    def _is_left(self, column: int) -> bool:
+        return self.prose or column == 0
+
+    def _cells(self, tag: str, cells: tuple[str, ...]) -> str:
+        sides = ["left" if self._is_left(i) else "right" for i in range(len(cells))]
+        return "".join(
+            f'<{tag} style="text-align:{side}">{html.escape(text)}</{tag}>'
+            for side, text in zip(sides, cells, strict=True)
+        )
+
     def _repr_html_(self) -> str:
         return self.to_html()
 
@@ -122,8 +132,3 @@ class Sheet:
 
 def _bar(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _cell(tag: str, text: str, index: int) -> str:
-    side = "left" if index == 0 else "right"
-    return f'<{tag} style="text-align:{side}">{html.escape(text)}</{tag}>'

@@ -1,3 +1,3 @@
-"""Facts with their sources: factors, channels, prices, published efficacy."""
+"""Facts with their sources: factors, channels, prices, published efficacy, compliance."""
 
 __all__: list[str] = []
