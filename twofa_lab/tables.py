@@ -124,7 +124,8 @@ class Table:
 
     def check(self, columns: dict[str, Array], only: Iterable[str] | None = None) -> None:
         """Raise `InputError` unless every required column (or every one of `only`) is there,
-        of the right type, and all have one length."""
+        of the right type, and all have one length.
+        """
         wanted = [c for c in self.columns if (c.required if only is None else c.name in set(only))]
         lengths = set()
         for column in wanted:
@@ -218,6 +219,7 @@ OUTCOMES = Table(
     (
         Column("login_id", "int64", "the row of the logins table"),
         Column("signals", "uint8", "bit mask over SIGNALS"),
+        Column("failures", "uint8", "failed passwords for the account in the window before"),
         Column("score", "float64", "risk in [0, 1]"),
         Column("decision", "uint8", "index into DECISIONS; 255 where none was taken"),
         Column("trusted", "bool", "a trusted device lifted the challenge"),

@@ -1,0 +1,3 @@
+"""Pages a person takes to a meeting."""
+
+__all__: list[str] = []

@@ -1,0 +1,30 @@
+"""From score to decision: the one function that replay and flow share."""
+
+from __future__ import annotations
+
+import numba as nb
+
+from twofa_lab.tables import DECISIONS
+
+__all__ = ["ALLOW", "CHALLENGE", "DENY", "decide"]
+
+ALLOW, CHALLENGE, DENY = range(len(DECISIONS))
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def decide(
+    score: float, challenge_at: float, deny_at: float, trusted: bool, trust_below: float
+) -> int:
+    """Allow, challenge or deny. A trusted device lifts a challenge only while the score stays
+    below `trust_below`: trust never outranks a high score. Infinity means never.
+
+    >>> decide(0.5, 0.45, float("inf"), False, 0.6), decide(0.5, 0.45, float("inf"), True, 0.6)
+    (1, 0)
+    >>> decide(0.7, 0.45, float("inf"), True, 0.6), decide(0.97, 0.45, 0.95, True, 0.6)
+    (1, 2)
+    """
+    if score >= deny_at:
+        return DENY
+    if score >= challenge_at and not (trusted and score < trust_below):
+        return CHALLENGE
+    return ALLOW
