@@ -18,7 +18,7 @@ from twofa_lab.delivery.providers.twilio import TwilioVerify
 from twofa_lab.delivery.providers.verifynow import VerifyNow
 from twofa_lab.delivery.providers.vonage import VonageVerify
 
-QUICK = Timeouts(connect=2.0, read=0.25, total=0.6)
+QUICK = Timeouts(connect=2.0, read=0.2, total=0.4)
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Lab:
 
     def client(self, name: str, url: str | None = None, timeouts: Timeouts = QUICK) -> HttpClient:
         return self.stack.enter_context(
-            HttpClient(name, url or self.local.url, timeouts=timeouts)
+            HttpClient(name, url or self.local.url, timeouts=timeouts, sleep=lambda _: None)
         )
 
     def adapter(self, name: str, timeouts: Timeouts = QUICK) -> Provider:

@@ -125,9 +125,7 @@ def test_events_are_taken_only_for_the_plan_s_next_message() -> None:
     (("none",), 30, "none"), (("sms",), 0, "timeout"), (("sms",), 600, "timeout"),
     (("sms",), float("nan"), "timeout"),
 ])  # fmt: skip
-def test_impossible_plans_are_refused(
-    channels: tuple[str, ...], seconds: float, says: str
-) -> None:
+def test_impossible_plans_are_refused(channels: tuple[str, ...], seconds: float, says: str) -> None:
     with pytest.raises(InputError, match=says):
         FallbackPlan(channels, seconds)
 

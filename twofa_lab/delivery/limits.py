@@ -113,7 +113,7 @@ class PumpingRule:
 
     Volume with conversion is how Vonage's anti-fraud system blocks a network; it publishes no
     numbers. These: assumption. Honest traffic converts at 72.3 % (published, one vendor), so
-    that 20 verifications with fewer than 5 completed are less than one chance in a million.
+    that 20 verifications with fewer than 5 completed are less than two chances in a million.
     """
 
     volume: int = 20

@@ -192,7 +192,7 @@ class LocalProvider:
         return sum(exchange.messages_sent for exchange in self.exchanges.values())
 
     def tick(self) -> None:
-        """Bring every plan up to the present. The server does so by itself every 50 ms."""
+        """Bring every plan up to the present. The server does so by itself every 20 ms."""
         for exchange in self.exchanges.values():
             exchange.advance_all()
 

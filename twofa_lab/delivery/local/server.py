@@ -18,16 +18,16 @@ from twofa_lab.errors import WorkError
 __all__ = ["LocalServer"]
 
 LARGEST_REQUEST = 65_536
-OVERSIZED_REPLY = 8 * 1024 * 1024
-DRIP_SECONDS = 0.02
+OVERSIZED_REPLY = 2 * 1024 * 1024
+DRIP_SECONDS = 0.05
 ELSEWHERE = "https://elsewhere.invalid/"
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 
 
 class LocalServer:
     """Serves `routes` on a loopback address in threads until closed.
 
-    `tick` is called every 50 ms. Faults strike every route but those named "handset".
+    `tick` is called every 20 ms. Faults strike every route but those named "handset".
     """
 
     def __init__(
