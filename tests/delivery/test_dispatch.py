@@ -113,7 +113,7 @@ def test_a_person_without_usable_channel_is_told(simulated: Any, landline: Phone
 def test_limits_refuse_before_anything_is_sent(
     simulated: Any, clock: Any, mobile: PhoneNumber
 ) -> None:
-    guard = SendGuard(MemoryCounter(), b"sixteen bytes or more")
+    guard = SendGuard(MemoryCounter())
     sim = simulated(guard=guard)
     for index in range(3):
         sim.dispatcher.start(f"login-{index}", mobile, PLAN, whatsapp=True, ip=IP)

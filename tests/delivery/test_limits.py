@@ -20,7 +20,6 @@ from twofa_lab.delivery.limits import (
 from twofa_lab.delivery.phone import PhoneNumber, parse
 from twofa_lab.errors import InputError
 
-PEPPER = b"sixteen bytes or more"
 T0 = 1_760_000_000_000
 MOBILE = parse("+447400123456")
 
@@ -31,7 +30,7 @@ def block(count: int) -> Iterator[PhoneNumber]:
 
 
 def guard(**options: object) -> SendGuard:
-    return SendGuard(MemoryCounter(), PEPPER, **options)  # type: ignore[arg-type]
+    return SendGuard(MemoryCounter(), **options)  # type: ignore[arg-type]
 
 
 def test_three_verifications_a_number_in_ten_minutes() -> None:
@@ -110,7 +109,7 @@ def test_fifty_threads_never_pass_the_limit() -> None:
     limits = guard(limits=(Limit("number", 3, 600, "test"),))
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: limits.admit(MOBILE, "203.0.113.1", T0), range(200)))
-    assert sum(answer is None for answer in answers) <= 3
+    assert sum(answer is None for answer in answers) == 3
     assert limits.admit(MOBILE, "203.0.113.1", T0) is not None
 
 
@@ -119,34 +118,6 @@ def test_a_clock_that_steps_back_frees_nobody() -> None:
     for _ in range(3):
         assert limits.admit(MOBILE, "203.0.113.1", T0) is None
     assert limits.admit(MOBILE, "203.0.113.1", T0 - 3_600_000) == Refusal("number", 600)
-
-
-def test_counters_hold_no_number_and_no_address() -> None:
-    class Recording(MemoryCounter):
-        keys: set[str] = set()  # noqa: RUF012 - a test's own
-
-        def add(self, key: str, at: int) -> None:
-            self.keys.add(key)
-            super().add(key, at)
-
-    counter = Recording()
-    limits = SendGuard(counter, PEPPER)
-    limits.admit(MOBILE, "203.0.113.1", T0)
-    limits.completed(MOBILE, T0)
-    assert {key.split(":")[0] for key in counter.keys} == {"number", "ip", "prefix", "done"}
-    assert not any(digits in key for key in counter.keys for digits in ("7400", "203.0"))
-    other = Recording()
-    SendGuard(other, PEPPER[::-1]).admit(MOBILE, "203.0.113.1", T0)
-    with pytest.raises(InputError, match="16 bytes"):
-        SendGuard(counter, b"short")
-
-
-def test_keys_depend_on_the_pepper() -> None:
-    counter = MemoryCounter()
-    for _ in range(3):
-        assert SendGuard(counter, PEPPER).admit(MOBILE, "203.0.113.1", T0) is None
-    assert SendGuard(counter, PEPPER).admit(MOBILE, "203.0.113.1", T0) is not None
-    assert SendGuard(counter, PEPPER[::-1]).admit(MOBILE, "203.0.113.1", T0) is None
 
 
 def test_addresses_and_prefixes() -> None:
@@ -162,11 +133,13 @@ def test_every_limit_names_its_source() -> None:
 
 
 @given(st.lists(st.integers(0, 50)), st.integers(-1, 51), st.integers(-1, 51))
-def test_the_memory_counter_counts_what_is_later(times: list[int], since: int, before: int) -> None:
+def test_the_memory_counter_counts_from_a_time_on(
+    times: list[int], since: int, before: int
+) -> None:
     counter = MemoryCounter()
     for at in times:
         counter.add("a", at)
-    assert counter.count("a", since) == sum(at > since for at in times)
+    assert counter.count("a", since) == sum(at >= since for at in times)
     counter.forget(before)
-    assert counter.count("a", -2) == sum(at > before for at in times)
+    assert counter.count("a", -2) == sum(at >= before for at in times)
     assert counter.count("b", -2) == 0

@@ -5,17 +5,16 @@ the attacker a share. Nobody enters those codes, so a prefix with much traffic a
 is blocked. All rules are pure arithmetic over a `Counter` that is passed in. What is counted is a
 *verification* (one challenge): its fallback messages are one person's one request.
 
-Keys are keyed hashes, so that a counter's table holds no phone number and no address.
+Keys name numbers and addresses in clear: a counter that stores them must store a keyed hash only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-from bisect import bisect_right
+from bisect import bisect_left, insort
 from collections import defaultdict
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 from typing import Literal, Protocol
 
 from twofa_lab.delivery.phone import PhoneNumber
@@ -38,16 +37,20 @@ Scope = Literal["number", "ip", "prefix"]
 
 
 class Counter(Protocol):
-    """Counts events by key; `add` then `count` must be safe between threads and processes.
-    Times are milliseconds since 1970 UTC.
-    """
+    """Counts events by key. Times are milliseconds since 1970 UTC."""
 
     def add(self, key: str, at: int) -> None:
         """Count one event of that key at that time."""
         ...
 
     def count(self, key: str, since: int) -> int:
-        """Events of that key later than `since` (those at `since` itself are out)."""
+        """Events of that key from `since` on, that time included."""
+        ...
+
+    def add_within(self, key: str, at: int, since: int, limit: int) -> bool:
+        """Count one event unless the key has had `limit` from `since` on; whether it was counted.
+        Atomic between threads and processes.
+        """
         ...
 
 
@@ -57,32 +60,39 @@ class MemoryCounter:
     >>> counter = MemoryCounter()
     >>> for at in (1, 2, 3):
     ...     counter.add("key", at)
-    >>> counter.count("key", since=1)
-    2
+    >>> counter.count("key", since=2), counter.add_within("key", at=4, since=2, limit=2)
+    (2, False)
     """
 
     def __init__(self) -> None:
         self._times: dict[str, list[int]] = defaultdict(list)
-        self._lock = Lock()
+        self._lock = RLock()
 
     def add(self, key: str, at: int) -> None:
         """See `Counter.add`."""
         with self._lock:
-            times = self._times[key]
-            times.insert(bisect_right(times, at), at)
+            insort(self._times[key], at)
 
     def count(self, key: str, since: int) -> int:
         """See `Counter.count`."""
         with self._lock:
             times = self._times.get(key, [])
-            return len(times) - bisect_right(times, since)
+            return len(times) - bisect_left(times, since)
+
+    def add_within(self, key: str, at: int, since: int, limit: int) -> bool:
+        """See `Counter.add_within`."""
+        with self._lock:
+            if self.count(key, since) >= limit:
+                return False
+            self.add(key, at)
+            return True
 
     def forget(self, before: int) -> None:
-        """Drop events up to that time, to keep memory bounded."""
+        """Drop events earlier than that, to keep memory bounded."""
         with self._lock:
             for key in list(self._times):
                 times = self._times[key]
-                del times[: bisect_right(times, before)]
+                del times[: bisect_left(times, before)]
                 if not times:
                     del self._times[key]
 
@@ -143,68 +153,53 @@ class Refusal:
 
 
 class SendGuard:
-    """Admits or refuses a verification before any message is sent.
-
-    `pepper` is a secret of at least 16 bytes that keys the hashes; without it, a hash of a phone
-    number is undone by trying all numbers.
-    """
+    """Admits or refuses a verification before any message is sent."""
 
     def __init__(
         self,
         counter: Counter,
-        pepper: bytes,
         limits: tuple[Limit, ...] = SEND_LIMITS,
         pumping: PumpingRule | None = PUMPING,
     ) -> None:
-        if len(pepper) < 16:
-            raise InputError("the pepper of the send limits needs at least 16 bytes")
         self._counter = counter
-        self._pepper = pepper[:64]
         self._limits = limits
         self._pumping = pumping
 
     def admit(self, number: PhoneNumber, ip: str, now_ms: int) -> Refusal | None:
         """Count this verification, or say why it is refused; what is refused is not counted.
 
-        Of callers that race for the last place all may be refused, but the limit is never passed.
+        However many race for the last place, a limit is never passed.
         """
-        keys = self._keys(number, ip)
-        refusal = self._over(keys, now_ms, spare=1) or self._pumped(number, now_ms)
-        if refusal is not None:
-            return refusal
-        for key in keys.values():
-            self._counter.add(key, now_ms)
-        return self._over(keys, now_ms, spare=0)
+        values = {"number": number.e164, "ip": network_of(ip), "prefix": prefix_of(number)}
+        counted = [
+            (limit, f"{limit.scope}/{limit.window_seconds}:{values[limit.scope]}")
+            for limit in self._limits
+        ]
+        for limit, key in counted:
+            if self._counter.count(key, _since(now_ms, limit.window_seconds)) >= limit.count:
+                return Refusal(limit.scope, limit.window_seconds)
+        if self._pumping is not None and self._pumped(self._pumping, number, now_ms):
+            return Refusal("pumping", self._pumping.window_seconds)
+        for limit, key in counted:
+            since = _since(now_ms, limit.window_seconds)
+            if not self._counter.add_within(key, now_ms, since, limit.count):
+                return Refusal(limit.scope, limit.window_seconds)  # lost a race for the last place
+        if self._pumping is not None:
+            self._counter.add("started:" + prefix_of(number), now_ms)
+        return None
 
     def completed(self, number: PhoneNumber, now_ms: int) -> None:
         """The person entered the right code: the prefix converts."""
-        self._counter.add(self._key("done", prefix_of(number)), now_ms)
+        if self._pumping is not None:
+            self._counter.add("completed:" + prefix_of(number), now_ms)
 
-    def _over(self, keys: dict[str, str], now_ms: int, spare: int) -> Refusal | None:
-        for limit in self._limits:
-            since = now_ms - limit.window_seconds * 1000
-            if self._counter.count(keys[limit.scope], since) + spare > limit.count:
-                return Refusal(limit.scope, limit.window_seconds)
-        return None
-
-    def _pumped(self, number: PhoneNumber, now_ms: int) -> Refusal | None:
-        rule, prefix = self._pumping, prefix_of(number)
-        if rule is None:
-            return None
-        since = now_ms - rule.window_seconds * 1000
-        settled = now_ms - rule.settle_seconds * 1000
-        key = self._key("prefix", prefix)
-        started = self._counter.count(key, since) - self._counter.count(key, settled)
-        completed = self._counter.count(self._key("done", prefix), since)
-        return Refusal("pumping", rule.window_seconds) if rule.blocks(started, completed) else None
-
-    def _keys(self, number: PhoneNumber, ip: str) -> dict[str, str]:
-        named = {"number": number.e164, "ip": network_of(ip), "prefix": prefix_of(number)}
-        return {scope: self._key(scope, value) for scope, value in named.items()}
-
-    def _key(self, scope: str, value: str) -> str:
-        digest = hashlib.blake2b(value.encode(), digest_size=16, key=self._pepper).hexdigest()
-        return f"{scope}:{digest}"
+    def _pumped(self, rule: PumpingRule, number: PhoneNumber, now_ms: int) -> bool:
+        prefix = prefix_of(number)
+        since = _since(now_ms, rule.window_seconds)
+        settled = _since(now_ms, rule.settle_seconds)
+        started = self._counter.count("started:" + prefix, since)
+        started -= self._counter.count("started:" + prefix, settled)
+        return rule.blocks(started, self._counter.count("completed:" + prefix, since))
 
 
 def prefix_of(number: PhoneNumber) -> str:
@@ -227,3 +222,8 @@ def network_of(ip: str) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
     return str(address)
+
+
+def _since(now_ms: int, seconds: int) -> int:
+    """The first moment within the last `seconds`, this one included."""
+    return now_ms - seconds * 1000 + 1
