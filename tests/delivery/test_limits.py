@@ -50,6 +50,14 @@ def test_what_is_refused_is_not_counted() -> None:
     assert limits.admit(MOBILE, "203.0.113.1", T0 + 600_000) is None
 
 
+def test_what_one_limit_refuses_does_not_use_up_another() -> None:
+    limits = guard(limits=(Limit("number", 2, 600, "test"), Limit("ip", 1, 600, "test")))
+    assert limits.admit(MOBILE, "203.0.113.1", T0) is None
+    for _ in range(5):
+        assert limits.admit(MOBILE, "203.0.113.1", T0) == Refusal("ip", 600)
+    assert limits.admit(MOBILE, "203.0.113.2", T0) is None
+
+
 def test_one_address_may_not_try_many_numbers() -> None:
     limits = guard()
     numbers = list(block(21))

@@ -42,8 +42,7 @@ _LINE_TYPES = {
 _LONGEST_INPUT = 64  # 15 digits and every separator people paste
 _BULLETS = "•" * 7  # always seven, so that a mask does not tell the length
 _E164 = re.compile(r"\+[1-9][0-9]{4,14}")
-_PLUSES = ("+", "\N{FULLWIDTH PLUS SIGN}")
-_PUNCTUATION = frozenset((*_PLUSES, ".", "/", "~"))
+_PUNCTUATION = frozenset(("+", "\N{FULLWIDTH PLUS SIGN}", ".", "/", "~"))
 _CATEGORIES = frozenset(("Nd", "Pd", "Ps", "Pe", "Zs", "Cf"))
 
 
@@ -148,7 +147,7 @@ def takes(line_type: str, channel: str) -> bool:
 
 
 def _refuse_other_text(text: str) -> None:
-    """Refuse what libphonenumber would quietly drop: words, dial codes, a second number."""
+    """Refuse what libphonenumber would quietly drop: words, dial codes."""
     if len(text) > _LONGEST_INPUT:
         raise InputError(f"a phone number has at most {_LONGEST_INPUT} characters")
     if any(
@@ -156,5 +155,3 @@ def _refuse_other_text(text: str) -> None:
         for character in text.strip()
     ):
         raise InputError("a phone number has digits, spaces and ( ) - . / only")
-    if sum(text.count(plus) for plus in _PLUSES) > 1:
-        raise InputError("give one phone number, not several")
