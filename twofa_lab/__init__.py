@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twofa_lab.replay.explain import explain
     from twofa_lab.replay.run import replay
     from twofa_lab.risk.policy import Policy
-    from twofa_lab.traffic.readers import read_logs
+    from twofa_lab.traffic.logs import read_logs
     from twofa_lab.traffic.scenario import Scenario, scenario_names
     from twofa_lab.traffic.simulate import simulate
     from twofa_lab.traffic.storage import open_run as load
@@ -59,7 +59,7 @@ _HOMES = {
     "World": "traffic.world",
     "simulate": "traffic.simulate",
     "load": "traffic.storage",
-    "read_logs": "traffic.readers",
+    "read_logs": "traffic.logs",
     "replay": "replay.run",
     "compare": "analysis.comparison",
     "explain": "replay.explain",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ def percent(share: float, digits: int = 2) -> str:
     >>> percent(0.0512), percent(float("nan"))
     ('5.12 %', 'n/a')
     """
-    return "n/a" if share != share else f"{100.0 * share:.{digits}f} %"
+    return "n/a" if math.isnan(share) else f"{100.0 * share:.{digits}f} %"
 
 
 def money(usd: float, digits: int = 2) -> str:
@@ -27,7 +28,7 @@ def money(usd: float, digits: int = 2) -> str:
     >>> money(1234.5), money(-2.0)
     ('$1,234.50', '-$2.00')
     """
-    if usd != usd:
+    if math.isnan(usd):
         return "n/a"
     return f"{'-' if usd < 0 else ''}${abs(usd):,.{digits}f}"
 
@@ -38,7 +39,7 @@ def number(value: float, digits: int = 0) -> str:
     >>> number(1234567), number(12.84, 1)
     ('1,234,567', '12.8')
     """
-    return "n/a" if value != value else f"{value:,.{digits}f}"
+    return "n/a" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def interval(low: str, high: str) -> str:

@@ -4,7 +4,13 @@ Times are tenths of a second from the moment the challenge is shown. A code walk
 channels in order, each sent one timeout after the one before unless the person has finished or
 left by then; the earliest message to arrive carries the code (a late first message still counts),
 and every message sent is paid for. When all have timed out, a person who would ask gets one resend
-on the first channel.
+on the first channel, whose message arrives or not whatever became of the first.
+
+Waiting ends with the person's patience. Who holds no code by then leaves: `undelivered` if nothing
+that was sent would ever have arrived (or no channel could be used at all), `abandoned` if something
+was still under way, if the phone is elsewhere, and whenever an attacker leaves. Who holds a code
+types it through, wrong codes first, and is `verified`, or `failed` after the last attempt allowed,
+or `expired` when the code dies before that.
 """
 
 from __future__ import annotations
@@ -79,12 +85,17 @@ def _works(factor: int, means: Means) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
+def _reads(channel: int, means: Means) -> bool:
+    """Whether a message that arrives on this channel is in the challenged party's hands."""
+    if means.is_attack:
+        return means.defeats & (1 << (channel - 1)) != 0
+    return means.phone_at_hand
+
+
+@nb.njit(cache=True, nogil=True)
 def _delay(channel: int, means: Means) -> int:
     """Tenths of a second until a message on this channel is in the challenged party's hands."""
-    if means.is_attack:
-        if means.defeats & (1 << (channel - 1)) == 0:
-            return _NEVER_ARRIVES
-    elif not means.phone_at_hand:
+    if not _reads(channel, means):
         return _NEVER_ARRIVES
     delay = means.voice_ds
     if channel == _WHATSAPP:
@@ -104,7 +115,9 @@ def _answer_code(means, channels, timeout_ds, max_attempts, prices):  # type: ig
         has = means.has_whatsapp if channel == _WHATSAPP else channel == _VOICE or means.has_text
         if not has:
             continue
-        leaves = code_at + entries * means.entry_ds if code_at <= patience else patience
+        leaves = patience
+        if code_at <= patience:
+            leaves = min(code_at + entries * means.entry_ds, _LIFE)
         if messages > 0 and leaves <= now:
             break
         if messages == 0:
@@ -119,19 +132,18 @@ def _answer_code(means, channels, timeout_ds, max_attempts, prices):  # type: ig
         if messages > 0 and means.resends and code_at > now and patience > now:
             messages += 1
             microusd += prices[first]
-            delay = means.resend_ds if _delay(first, means) != _NEVER_ARRIVES else _NEVER_ARRIVES
-            if means.resend_ds != NEVER and now + delay < code_at:
-                code_at, used = now + delay, first
+            arrives = means.resend_ds != NEVER and _reads(first, means)
+            if arrives and now + means.resend_ds < code_at:
+                code_at, used = now + means.resend_ds, first
     finish = code_at + entries * means.entry_ds
     if code_at > patience:
-        outcome = UNDELIVERED if code_at >= _NEVER_ARRIVES and means.phone_at_hand else ABANDONED
-        if means.is_attack:
-            outcome = ABANDONED
-        if messages == 0:
-            outcome, patience = UNDELIVERED, 0
-        return Answer(outcome, _OTP, 0, messages, 0, patience, microusd)
+        lost = code_at >= _NEVER_ARRIVES and means.phone_at_hand and not means.is_attack
+        outcome = UNDELIVERED if lost or messages == 0 else ABANDONED
+        waited = patience if messages > 0 else 0
+        return Answer(outcome, _OTP, 0, messages, 0, waited, microusd)
     if finish > _LIFE:
-        return Answer(EXPIRED, _OTP, used, messages, entries, _LIFE, microusd)
+        entered = (_LIFE - code_at) // means.entry_ds
+        return Answer(EXPIRED, _OTP, used, messages, entered, _LIFE, microusd)
     outcome = FAILED if means.wrong_codes >= max_attempts else VERIFIED
     return Answer(outcome, _OTP, used, messages, entries, finish, microusd)
 

@@ -15,6 +15,7 @@ from twofa_lab.replay.challenge import Means, answer_challenge
 from twofa_lab.risk.decision import ALLOW, DENY, decide
 from twofa_lab.risk.history import (
     TRUST_VOID,
+    TRUSTED,
     History,
     record_completed,
     record_failed_password,
@@ -109,8 +110,18 @@ class Written(NamedTuple):
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _means(rows, i, accounts, a):  # type: ignore[no-untyped-def]
-    return Means(
+def _wait(failures: int, settings: Settings) -> int:
+    """How long the account waits after this many consecutive failures: doubling, capped."""
+    over = failures - settings.throttle_after
+    if over < 0:
+        return 0
+    return min(settings.first_wait_ms << min(over, 20), settings.longest_wait_ms)
+
+
+@nb.njit(cache=True, nogil=True)
+def _challenge(rows, i, accounts, a, settings, wrong_codes, written):  # type: ignore[no-untyped-def]
+    """Ask for a second factor, write what came of it; returns the outcome and codes entered."""
+    means = Means(
         np.int64(rows.po_whatsapp_ds[i]),
         np.int64(rows.po_sms_ds[i]),
         np.int64(rows.po_voice_ds[i]),
@@ -127,112 +138,21 @@ def _means(rows, i, accounts, a):  # type: ignore[no-untyped-def]
         accounts.line_type[a] != _LANDLINE,
         np.int64(accounts.factors[a]),
     )
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _wait(failures: int, settings: Settings) -> int:
-    """How long the account waits after this many consecutive failures: doubling, capped."""
-    over = failures - settings.throttle_after
-    if over < 0:
-        return 0
-    return min(settings.first_wait_ms << min(over, 20), settings.longest_wait_ms)
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _write_answer(written: Written, i: int, answer) -> None:  # type: ignore[no-untyped-def]
+    answer = answer_challenge(
+        means,
+        settings.channels,
+        settings.timeout_ds,
+        min(settings.max_attempts, settings.lock_after - wrong_codes),
+        settings.allow_weaker,
+        settings.prices[accounts.country[a]],
+    )
     written.factor[i] = answer.factor
     written.channel[i] = answer.channel
     written.messages[i] = answer.messages
     written.attempts[i] = answer.attempts
     written.seconds_ds[i] = min(answer.seconds_ds, 65_535)
     written.message_microusd[i] = answer.microusd
-
-
-@nb.njit(cache=True, nogil=True)
-def _replay_account(
-    a: int,
-    rows: Rows,
-    accounts: Accounts,
-    settings: Settings,
-    rules: SignalRules,
-    history: History,
-    written: Written,
-) -> None:
-    first, last = accounts.starts[a], accounts.starts[a + 1]
-    start_account(history, last - first)
-    # consecutive wrong passwords and the end of the wait they caused: [strangers, own devices]
-    wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
-    wrong_codes, locked = 0, False
-    prices = settings.prices[accounts.country[a]]
-    most_failures = rules.burst_count - 1
-    for i in range(first, last):
-        time = rows.time[i]
-        hour = local_hour(time, rows.utc_offset_min[i])
-        device, country, region = rows.device_id[i], rows.country[i], rows.region[i]
-        bits, failures, slot, known = read_signals(
-            history, rules, time, hour, device, country, region
-        )
-        written.signals[i] = bits
-        written.failures[i] = failures
-        if rows.password_reset[i]:
-            history.numbers[TRUST_VOID] = time
-            wrong_0, wrong_1, until_0, until_1, wrong_codes, locked = 0, 0, 0, 0, 0, False
-        if rows.signup[i]:
-            record_completed(history, slot, known, time, hour, device, country, region, False)
-            written.outcome[i] = _ALLOWED
-            continue
-        own = bits & _DEVICE == 0
-        if locked or time < (until_1 if own else until_0):
-            written.outcome[i] = _LOCKED if locked else _RATE_LIMITED
-            continue
-        if not rows.password_ok[i]:
-            record_failed_password(history, time)
-            if own:
-                wrong_1 += 1
-                until_1 = time + _wait(wrong_1, settings)
-            else:
-                wrong_0 += 1
-                until_0 = time + _wait(wrong_0, settings)
-            written.outcome[i] = _WRONG
-            continue
-        score = settings.scores[bits, min(failures, most_failures)]
-        trusted = (
-            known
-            and history.device_trusted[slot] > history.numbers[TRUST_VOID]
-            and time - history.device_trusted[slot] <= settings.trust_ms
-        )
-        decision = decide(
-            score, settings.challenge_at, settings.deny_at, trusted, settings.trust_below
-        )
-        written.score[i] = score
-        written.decision[i] = decision
-        outcome, trusts = _ALLOWED, False
-        if decision == ALLOW:
-            written.trusted[i] = trusted and score >= settings.challenge_at
-        elif decision == DENY:
-            outcome = _DENIED
-        else:
-            answer = answer_challenge(
-                _means(rows, i, accounts, a),
-                settings.channels,
-                settings.timeout_ds,
-                settings.max_attempts,
-                settings.allow_weaker,
-                prices,
-            )
-            _write_answer(written, i, answer)
-            outcome = answer.outcome
-            trusts = settings.trust_ms > 0 and rows.po_trusts_device[i]
-            wrong_codes += answer.attempts
-            locked = outcome != _VERIFIED and wrong_codes >= settings.lock_after
-        written.outcome[i] = outcome
-        if outcome in (_ALLOWED, _VERIFIED):
-            wrong_codes = 0
-            if own:
-                wrong_1 = 0
-            else:
-                wrong_0 = 0
-            record_completed(history, slot, known, time, hour, device, country, region, trusts)
+    return answer.outcome, answer.attempts
 
 
 @nb.njit(cache=True, nogil=True)
@@ -247,5 +167,82 @@ def replay_rows(
     """Play every account's rows in order and write what happened; `written` must be zeroed, with
     `decision` filled with `NO_DECISION`.
     """
-    for a in range(len(accounts.starts) - 1):
-        _replay_account(a, rows, accounts, settings, rules, history, written)
+    # local names: a compiled loop is slow on the fields of a large tuple
+    starts, times, offsets = accounts.starts, rows.time, rows.utc_offset_min
+    devices, countries, regions = rows.device_id, rows.country, rows.region
+    right, resets, signups = rows.password_ok, rows.password_reset, rows.signup
+    trusting, scores, numbers = rows.po_trusts_device, settings.scores, history.numbers
+    outcomes, decisions = written.outcome, written.decision
+    signals, failed, scored, lifted = (
+        written.signals, written.failures, written.score, written.trusted,
+    )  # fmt: skip
+    challenge_at, deny_at, trust_below = (
+        settings.challenge_at, settings.deny_at, settings.trust_below,
+    )  # fmt: skip
+    trust_ms, lock_after = settings.trust_ms, settings.lock_after
+    most_failures = rules.burst_count - 1
+    for a in range(len(starts) - 1):
+        start_account(history, starts[a + 1] - starts[a])
+        # consecutive wrong passwords and the end of the wait they caused: strangers, own devices
+        wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
+        wrong_codes, locked = 0, False
+        for i in range(starts[a], starts[a + 1]):
+            time = times[i]
+            hour = local_hour(time, offsets[i])
+            device, country, region = np.int64(devices[i]), countries[i], regions[i]
+            bits, failures, slot, known = read_signals(
+                history, rules, time, hour, device, country, region
+            )
+            signals[i] = bits
+            failed[i] = failures
+            if resets[i]:  # just before this login, whose own trust therefore holds
+                numbers[TRUST_VOID] = time
+                wrong_0, wrong_1, until_0, until_1, wrong_codes, locked = 0, 0, 0, 0, 0, False
+            if signups[i]:
+                record_completed(history, slot, known, time, hour, device, country, region, False)
+                outcomes[i] = _ALLOWED
+                continue
+            own = bits & _DEVICE == 0
+            if locked or time < (until_1 if own else until_0):
+                outcomes[i] = _LOCKED if locked else _RATE_LIMITED
+                continue
+            if not right[i]:
+                record_failed_password(history, time)
+                if own:
+                    wrong_1 += 1
+                    until_1 = time + _wait(wrong_1, settings)
+                else:
+                    wrong_0 += 1
+                    until_0 = time + _wait(wrong_0, settings)
+                outcomes[i] = _WRONG
+                continue
+            score = scores[bits, min(failures, most_failures)]
+            trusted = False
+            if known and trust_ms > 0:
+                since = history.devices[slot, TRUSTED]
+                trusted = since >= numbers[TRUST_VOID] and time - since <= trust_ms
+            decision = decide(score, challenge_at, deny_at, trusted, trust_below)
+            scored[i] = score
+            decisions[i] = decision
+            outcome, trusts = _ALLOWED, False
+            if decision == ALLOW:
+                lifted[i] = trusted and score >= challenge_at
+            elif decision == DENY:
+                outcome = _DENIED
+            else:
+                outcome, entered = _challenge(
+                    rows, i, accounts, a, settings, wrong_codes, written
+                )
+                trusts = trust_ms > 0 and trusting[i]
+                wrong_codes += entered
+                locked = outcome != _VERIFIED and wrong_codes >= lock_after
+            outcomes[i] = outcome
+            if outcome == _ALLOWED or outcome == _VERIFIED:  # noqa: PLR1714 - compiled
+                wrong_codes = 0
+                if own:
+                    wrong_1 = 0
+                else:
+                    wrong_0 = 0
+                record_completed(
+                    history, slot, known, time, hour, device, country, region, trusts
+                )

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from twofa_lab.catalog.efficacy import PASS_SHARE, WAYS
-from twofa_lab.tables import ATTACKS, Array
+from twofa_lab.tables import ATTACKS, FACTORS, Array
 from twofa_lab.traffic.calendar import Clock, times_of_logins
 from twofa_lab.traffic.clients import Clients
 from twofa_lab.traffic.geography import Geography
 from twofa_lab.traffic.layout import AttackRows
 from twofa_lab.traffic.networks import HOSTING, ISP, Networks
-from twofa_lab.traffic.people import MS_PER_DAY, Actors, Mix, draw_actors, stack, take
+from twofa_lab.traffic.people import MS_PER_DAY, Actors, Mix, Traits, draw_actors, stack, take
 from twofa_lab.traffic.scenario import Attack, Scenario
 from twofa_lab.traffic.streams import GLOBAL, Streams
 
@@ -28,6 +28,7 @@ __all__ = ["Criminals", "Raid", "draw_criminals", "raid"]
 _POOL = 3000  # criminals of each kind in a world: assumption
 _CREW = 60  # of them at work in one campaign: assumption
 _GUESSES = ("password_spray", "brute_force")  # the right password, if ever, is the last tried
+_PUSH = 1 << FACTORS.index("push")  # only prompts can be bombed
 _MASS = ("credential_stuffing", "password_spray", "brute_force")  # know nothing of their victims
 _RETURN_DAYS = 6.0  # mean days between later visits: assumption
 
@@ -70,23 +71,30 @@ def draw_criminals(
     for kind, attack in scenario.attacks.items():
         streams = Streams(seed, GLOBAL)
         first[kind] = _POOL * len(groups)
-        mix = Mix(scenario.attackers_from, attack.network)
         named = streams.named(kind)
-        groups.append(draw_actors(_POOL, named, scenario, mix, (clock.start, clock.end), sources))
+        groups.append(_pool(scenario, kind, named, clock, sources))
         campaigns[kind] = _campaigns(attack, named, clock, window_start)
         campaign_id[kind] = number
         number += max(len(campaigns[kind]), 1)
+    if not groups:  # a world without attacks
+        mix = Mix(scenario.people.countries)
+        window = (clock.start, clock.end)
+        groups.append(draw_actors(0, Streams(seed, GLOBAL), scenario, mix, window, sources))
     return Criminals(stack(*groups), first, campaigns, campaign_id)
 
 
 def _pool(
     scenario: Scenario,
-    attack: Attack,
+    kind: str,
     streams: Streams,
     clock: Clock,
     sources: tuple[Geography, Networks, Clients],
 ) -> Actors:
-    """A kind's actors: in every crew the share `same_country` lives where the accounts do."""
+    """A kind's actors: in every crew the share `same_country` lives where the accounts do.
+    Those who know their victim take that victim's country instead (`_disguise`).
+    """
+    attack = scenario.attacks[kind]
+    share = attack.same_country if kind in _MASS else 0.0
     window = (clock.start, clock.end)
     near = Mix(scenario.people.countries, attack.network)
     far = Mix(scenario.attackers_from, attack.network)
@@ -95,7 +103,7 @@ def _pool(
         draw_actors(_POOL, streams.named("far"), scenario, far, window, sources),
     )
     position = np.arange(_POOL)
-    is_near = position % _CREW < round(_CREW * attack.same_country)
+    is_near = position % _CREW < round(_CREW * share)
     return take(both, np.where(is_near, position, position + _POOL))
 
 
@@ -115,18 +123,20 @@ def raid(
     scenario: Scenario,
     streams: Streams,
     people: Actors,
-    created: Array,
+    traits: Traits,
     criminals: Criminals,
     clock: Clock,
     sources: tuple[Geography, Networks, Clients],
 ) -> Raid:
     """All attacks on one shard's accounts; actor numbers count people, criminals, then `actors`."""
     hits = []
+    everybody = np.arange(len(people.city))
     extra: list[Actors] = []
     next_actor = len(people.city) + len(criminals.actors.city)
     next_hit = 0
     for kind, attack in scenario.attacks.items():
-        hit = _hits(kind, attack, streams.named(kind), people, criminals, clock, sources)
+        prone = np.flatnonzero(traits.factors & _PUSH) if kind == "push_bombing" else everybody
+        hit = _hits(kind, attack, streams.named(kind), people, prone, criminals, clock, sources)
         if hit.disguise is not None:
             count = len(hit.disguise.city)
             hit.rows["actor"] += next_actor
@@ -141,7 +151,7 @@ def raid(
         name: np.concatenate([hit.rows[name] for hit in hits]) if hits else np.zeros(0, np.int64)
         for name in ("account", "time", "password_ok", "kind", "campaign", "actor", "hit")
     }
-    keep = (columns["time"] < clock.end) & (columns["time"] > created[columns["account"]])
+    keep = (columns["time"] < clock.end) & (columns["time"] > traits.created[columns["account"]])
     columns = {name: values[keep] for name, values in columns.items()}
     order = np.lexsort((columns["time"], columns["account"]))
     starts = np.searchsorted(columns["account"][order], np.arange(len(people.city) + 1))
@@ -173,14 +183,15 @@ def _hits(
     attack: Attack,
     streams: Streams,
     people: Actors,
+    prone: Array,
     criminals: Criminals,
     clock: Clock,
     sources: tuple[Geography, Networks, Clients],
 ) -> _Hits:
-    accounts = len(people.city)
+    """Hits on the accounts of `prone`, at the kind's rate among those."""
     years = (clock.end - clock.start) / MS_PER_DAY / 365.0
-    count = int(streams.of("hits").poisson(attack.reach_per_year * years * accounts))
-    account = streams.of("accounts").integers(0, accounts, count)
+    count = int(streams.of("hits").poisson(attack.reach_per_year * years * len(prone)))
+    account = prone[(streams.of("accounts").random(count) * len(prone)).astype(np.int64)]
     campaigns = criminals.campaigns[kind]
     which = (streams.of("campaign").random(count) * max(len(campaigns), 1)).astype(np.int64)
     crew = (which * _CREW + streams.of("crew").integers(0, _CREW, count)) % _POOL

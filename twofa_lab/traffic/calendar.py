@@ -93,7 +93,7 @@ def _day_shares(scenario: Scenario, country: str, first_ms: int, count: int) -> 
     rest = np.where([day in off for day in days], calendar.holiday_factor, 1.0)
     shares = []
     for week in weeks:
-        cum = np.cumsum(week[weekday] * growth * rest)
+        cum = np.cumsum(week[weekday] * growth * rest + 1e-12)  # also where all of it is days off
         shares.append(np.concatenate(([0.0], cum / cum[-1])))
     return np.array(shares)
 
@@ -148,7 +148,9 @@ def time_of_login(
     for trip in range(actors.trip_start.shape[1]):
         if actors.trip_start[actor, trip] <= local < actors.trip_end[actor, trip]:
             zone = city_zone[actors.trip_city[actor, trip]]
-    time = local - np.int64(offset_at(clock, zone, local)) * 60_000
+    # the offset is tabled by UTC: the first look-up finds about when that is, the second is right
+    about = local - np.int64(offset_at(clock, zone, local)) * 60_000
+    time = local - np.int64(offset_at(clock, zone, about)) * 60_000
     if time < clock.start:
         time += MS_PER_DAY
     if time >= clock.end:

@@ -9,12 +9,13 @@ import numpy as np
 
 from twofa_lab.tables import ATTACKS, Array
 from twofa_lab.traffic.calendar import Clock, time_of_login
-from twofa_lab.traffic.people import Actors
+from twofa_lab.traffic.people import MS_PER_DAY, Actors
 
 __all__ = ["AttackRows", "Laid", "Sessions", "lay_out", "session_times"]
 
 _KEEPS_PASSWORD = ATTACKS.index("stolen_device")  # a stolen device has the new password saved too
 _RESET_TAKES_MS = 150_000
+_AFTER_SIGNUP_MS = 240_000  # longer than five slips and a reset take: the sign-up comes first
 
 
 class Sessions(NamedTuple):
@@ -70,12 +71,17 @@ def session_times(
     times = np.empty(len(u_day), np.int64)
     for a in range(len(starts) - 1):
         first, last = starts[a], starts[a + 1]
+        # an account made inside the window spreads its sessions over what is left of the calendar
+        born = max((created[a] - clock.start) // MS_PER_DAY, 0)
+        before = clock.day_cum[clock.slot_of[actors.country[a]], actors.week[a], born]
+        earliest = max(created[a] + _AFTER_SIGNUP_MS, clock.start)
         for s in range(first, last):
-            time = time_of_login(clock, actors, city_zone, a, u_day[s], u_hour[s], u_minute[s])
-            if time <= created[a]:
-                # fold it into the account's life, at the same point of what remains
-                left = clock.end - created[a]
-                time = created[a] + 1 + (time - clock.start) * left // (clock.end - clock.start)
+            day = before + (1.0 - before) * u_day[s]
+            time = time_of_login(clock, actors, city_zone, a, day, u_hour[s], u_minute[s])
+            while time < earliest:
+                time += MS_PER_DAY
+            if time >= clock.end:  # made on the last day, and the hour is past
+                time = earliest + np.int64(u_hour[s] * (clock.end - earliest))
             place = s
             while place > first and times[place - 1] > time:
                 times[place] = times[place - 1]
@@ -89,10 +95,11 @@ def _put_sessions(a: int, at: int, sessions: Sessions, gap: Array, laid: Laid) -
     """Write one account's sign-ins, each after its slips; returns the next free row."""
     for s in range(sessions.starts[a], sessions.starts[a + 1]):
         time = sessions.time[s]
+        slipped = time - (_RESET_TAKES_MS if sessions.reset[s] else 0)
         for slip in range(sessions.slips[s]):
-            laid.time[at] = time - np.int64(gap[s] * (sessions.slips[s] - slip))
+            laid.time[at] = slipped - np.int64(gap[s] * (sessions.slips[s] - slip))
             at += 1
-        laid.time[at] = time + (_RESET_TAKES_MS if sessions.reset[s] else 0)
+        laid.time[at] = time
         laid.password_ok[at] = True
         laid.password_reset[at] = sessions.reset[s]
         at += 1

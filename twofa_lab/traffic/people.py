@@ -23,6 +23,7 @@ __all__ = ["MS_PER_DAY", "Actors", "Mix", "Traits", "draw_actors", "draw_traits"
 
 MS_PER_DAY = 86_400_000
 _DEVICES, _TRIPS = 4, 3
+_LAST_SIGNUP_MS = 3_600_000  # before the end of the window, so that there is time for a login
 _MOBILE, _DESKTOP, _TABLET = (DEVICE_TYPES.index(name) for name in ("mobile", "desktop", "tablet"))
 
 
@@ -126,7 +127,7 @@ def draw_actors(
         city=city,
         zone=places.zone[city],
         country=country.astype(np.int16),
-        week=(streams.uniform("week", n) * 3).astype(np.int8),
+        week=pick(np.array(scenario.calendar.weeks), streams.uniform("week", n)).astype(np.int8),
         habit_hours=_habit_hours(n, streams, scenario),
         key=streams.keys("key", n),
         home_block=nets.draw_blocks(
@@ -169,7 +170,7 @@ def _devices(
     kind[:, 1] = np.where(kind[:, 0] == _MOBILE, _DESKTOP, _MOBILE)
     others = streams.uniform("others", (n, 2))
     kind[:, 2:] = np.where(
-        others < people.tablet_share * 4, _TABLET, np.where(others < 0.6, _DESKTOP, _MOBILE)
+        others < people.tablet_share, _TABLET, np.where(others < 0.6, _DESKTOP, _MOBILE)
     )
     agent = agents.draw(kind, streams.uniform("client", shape).astype(np.float64))
     following = agents.draw(kind, streams.uniform("next client", shape).astype(np.float64))
@@ -253,7 +254,7 @@ def _created(n: int, streams: Streams, people: People, window: tuple[int, int]) 
     new_share = min(people.created_share_per_year * span / MS_PER_DAY / 365.0, 0.9)
     new = streams.uniform("is new", n) < new_share
     place = streams.of("created").random(n)
-    inside = window[0] + (place * span).astype(np.int64)
+    inside = window[0] + (place * (span - _LAST_SIGNUP_MS)).astype(np.int64)
     before = window[0] - ((30 + place * 1500) * MS_PER_DAY).astype(np.int64)
     return np.where(new, inside, before)
 

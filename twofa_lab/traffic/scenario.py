@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,11 +24,12 @@ __all__ = ["Activity", "Attack", "Costs", "Incident", "Scenario", "scenario_name
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Logins = Annotated[float, Field(gt=0.0, le=100_000.0)]  # a year: one every five minutes
 Weight = Annotated[float, Field(ge=0.0, le=1e9)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Spread(_Strict):
@@ -49,9 +50,9 @@ class Activity(_Strict):
     (1.14, 0.4)
     """
 
-    median: Positive
-    p90: Positive
-    p99: Positive
+    median: Logins
+    p90: Logins
+    p99: Logins
 
     @model_validator(mode="after")
     def _ordered(self) -> Activity:
@@ -118,10 +119,13 @@ class Challenge(_Strict):
 
 
 class Calendar(_Strict):
-    """The rhythm of days and weeks, on the person's own clock."""
+    """The rhythm of days and weeks, on the person's own clock. `weeks`: how many people live by
+    `weekdays`, by a week that leans to the weekend, and by an even one.
+    """
 
     hours: Annotated[tuple[Weight, ...], Field(min_length=24, max_length=24)]
     weekdays: Annotated[tuple[Weight, ...], Field(min_length=7, max_length=7)]
+    weeks: tuple[Weight, Weight, Weight]
     holiday_factor: Weight
     growth_per_year: Annotated[float, Field(ge=-0.9, le=10.0)]
     habit_share: Share
@@ -188,7 +192,7 @@ class Scenario(_Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")]
     title: str
-    start: date
+    start: Annotated[date, Field(ge=date(1990, 1, 1), le=date(2100, 1, 1))]
     warmup_days: Annotated[int, Field(ge=0, le=400)]
     service_city: str
     rtt_measured: Share
@@ -202,6 +206,13 @@ class Scenario(_Strict):
     attacks: dict[str, Attack]
     costs: Costs
 
+    @model_validator(mode="before")
+    @classmethod
+    def _norway(cls, content: Any) -> Any:
+        if _has_false_key(content):
+            raise ValueError('YAML reads NO as "false": write "NO" in quotes for Norway')
+        return content
+
     @model_validator(mode="after")
     def _possible(self) -> Scenario:
         _check_countries(self)
@@ -213,11 +224,11 @@ class Scenario(_Strict):
             raise ValueError("delivery.default must describe whatsapp, sms and voice")
         if "default" not in self.people.whatsapp:
             raise ValueError("people.whatsapp needs a default share")
-        for name in ("countries", "line_types"):
-            if sum(getattr(self.people, name).values()) <= 0:
-                raise ValueError(f"people.{name}: the weights must not all be zero")
-        if sum(self.calendar.hours) <= 0 or sum(self.calendar.weekdays) <= 0:
-            raise ValueError("calendar: the weights must not all be zero")
+        _check_weights(self)
+        if self.people.vpn_people + self.people.hosting_people > 1.0:
+            raise ValueError("people: vpn_people and hosting_people add up to more than one")
+        if set(self.costs.message) != {"whatsapp", "sms", "voice"}:
+            raise ValueError("costs.message must price whatsapp, sms and voice")
         return self
 
     @classmethod
@@ -260,6 +271,31 @@ class Scenario(_Strict):
             return Scenario.model_validate(content)
         except ValidationError as error:
             raise input_error(f"scenario {self.name}", error) from None
+
+
+def _has_false_key(content: object) -> bool:
+    if not isinstance(content, dict):
+        return False
+    return any(key is False or _has_false_key(value) for key, value in content.items())
+
+
+def _check_weights(scenario: Scenario) -> None:
+    people, calendar = scenario.people, scenario.calendar
+    weights: dict[str, Iterable[float]] = {
+        "people.countries": people.countries.values(),
+        "people.line_types": people.line_types.values(),
+        "people.device_counts": people.device_counts,
+        "calendar.hours": calendar.hours,
+        "calendar.weekdays": calendar.weekdays,
+        "calendar.weeks": calendar.weeks,
+    }
+    if scenario.attacks:
+        weights["attackers_from"] = scenario.attackers_from.values()
+    for kind, attack in scenario.attacks.items():
+        weights[f"attacks.{kind}.network"] = attack.network
+    for key, values in weights.items():
+        if sum(values) <= 0:
+            raise ValueError(f"{key}: the weights must not all be zero")
 
 
 def _check_countries(scenario: Scenario) -> None:

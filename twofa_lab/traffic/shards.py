@@ -6,7 +6,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 __all__ = ["run_shards"]
@@ -53,6 +53,7 @@ def run_shards(
     finally:
         for future in waiting:
             future.cancel()
+        wait(waiting)  # what runs already must not write after its directory was cleared away
         bar.close()
         if own:
             own.shutdown(cancel_futures=True)

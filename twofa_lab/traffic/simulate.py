@@ -123,11 +123,11 @@ def simulate(
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
     for name, value, most in (("users", users, _MAX_USERS), ("days", days, 3660)):
-        if not 1 <= value <= most:
+        if not isinstance(value, int | np.integer) or not 1 <= value <= most:
             raise InputError(f"{name} is {value}: give a whole number from 1 to {most:,}")
-    if not 0 <= seed < 2**63:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise InputError(f"seed is {seed}: give a whole number from 0 on")
-    plan = Plan(scenario, users, days, seed)
+    plan = Plan(scenario, int(users), int(days), int(seed))
     label = f"simulating {scenario.name}"
     if out is None:
         tasks = [(make_shard, (plan, index)) for index in range(plan.shards)]
@@ -204,7 +204,7 @@ def _rows(
     clock, scenario = common.clock, plan.scenario
     sessions, gap = _sessions(plan, streams, common, people, traits)
     attacks = raid(
-        scenario, streams.named("raid"), people, traits.created, common.criminals, clock,
+        scenario, streams.named("raid"), people, traits, common.criminals, clock,
         common.sources,
     )  # fmt: skip
     signup = (traits.created >= clock.start).astype(np.int64)

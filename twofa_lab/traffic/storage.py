@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from twofa_lab.errors import InputError, LabError, WorkError
+from twofa_lab.risk.policy import input_error
 from twofa_lab.tables import LOGINS, PEOPLE, Array, Table
 from twofa_lab.traffic.scenario import Costs
 from twofa_lab.traffic.world import Shard, World, WorldFacts
@@ -48,6 +50,8 @@ class DiskSource:
         """Read one shard; `columns` of the logins table or all of them."""
         folder = Path(self.folder)
         people = _read(folder / _name(PEOPLE, index), PEOPLE, None)
+        if not len(people["user_id"]):
+            raise InputError(f"{folder / _name(PEOPLE, index)}: holds no accounts")
         wanted = None if columns is None else ["user_id", *columns]
         logins = _read(folder / _name(LOGINS, index), LOGINS, wanted)
         starts = np.searchsorted(
@@ -63,13 +67,16 @@ class RunWriter:
     """
 
     def __init__(self, target: Path, *, overwrite: bool = False) -> None:
-        self.target = target
-        if target.exists():
+        self.target = Path(os.path.abspath(target))  # noqa: PTH100 - keeps a link a link
+        if self.target.exists() or self.target.is_symlink():
             if not overwrite:
                 raise InputError(f"{target}: exists already; choose another or say overwrite")
-            if not (target / _MANIFEST).is_file() and any(target.iterdir()):
+            if not _may_be_replaced(self.target):
                 raise InputError(f"{target}: is not a run, so it will not be overwritten")
-        self.folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        self.folder = self._beside("partial")
+
+    def _beside(self, ending: str) -> Path:
+        return self.target.with_name(f".{self.target.name}.{secrets.token_hex(4)}.{ending}")
 
     def __enter__(self) -> RunWriter:
         try:
@@ -102,9 +109,23 @@ class RunWriter:
         path.write_text(json.dumps(manifest), encoding="utf-8")
         with path.open("rb") as file:
             os.fsync(file.fileno())
+        old = self._beside("old")
         if self.target.exists():
-            shutil.rmtree(self.target)
-        self.folder.rename(self.target)
+            self.target.rename(old)
+        try:
+            self.folder.rename(self.target)
+        except OSError:
+            if old.exists():
+                old.rename(self.target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _may_be_replaced(target: Path) -> bool:
+    """Whether a directory is a run or empty: nothing else is ever deleted."""
+    if target.is_symlink() or not target.is_dir() or not target.name:
+        return False
+    return (target / _MANIFEST).is_file() or not any(target.iterdir())
 
 
 def _work_error(target: Path, error: OSError) -> WorkError:
@@ -168,6 +189,8 @@ def _read(path: Path, table: Table, names: list[str] | None) -> dict[str, Array]
 
 def _from_arrow(chunks: pa.ChunkedArray, table: Table, name: str) -> Array:
     column = table.column(name)
+    if column.text is not pa.types.is_dictionary(chunks.type):
+        raise ValueError(f"column {name} is {chunks.type}")
     array = chunks.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
@@ -184,12 +207,12 @@ def open_run(path: str | Path) -> World:
     folder = Path(path)
     manifest = _manifest(folder)
     for name, size in manifest["files"].items():
-        file = folder / Path(name).name
+        file = folder / name
         if not file.is_file():
             raise InputError(f"{folder}: incomplete, {name} is missing; simulate it again")
         if file.stat().st_size != size:
             raise InputError(f"{folder}: damaged, {name} is not {size:,} bytes; simulate it again")
-    facts = _facts_from_json(folder, manifest["facts"])
+    facts = _facts_from_json(folder, manifest.get("facts"))
     return World(facts, DiskSource(str(folder), int(manifest["shards"])))
 
 
@@ -208,9 +231,18 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: damaged; simulate the run again") from None
     if found != FORMAT:
         raise InputError(f"{folder}: written as {found!r}, this version reads {FORMAT!r}")
-    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("shards"), int):
+    if not _names_its_files(manifest):
         raise InputError(f"{path}: damaged; simulate the run again")
     return dict(manifest)
+
+
+def _names_its_files(manifest: dict[str, Any]) -> bool:
+    """Whether a manifest lists just the files its shards have, with sizes: no other is opened."""
+    files, shards = manifest.get("files"), manifest.get("shards")
+    if not isinstance(files, dict) or type(shards) is not int or len(files) != 2 * shards:
+        return False
+    names = {_name(table, index) for table in (LOGINS, PEOPLE) for index in range(shards)}
+    return set(files) == names and all(type(size) is int for size in files.values())
 
 
 def _facts_to_json(facts: WorldFacts) -> dict[str, Any]:
@@ -218,15 +250,37 @@ def _facts_to_json(facts: WorldFacts) -> dict[str, Any]:
     return content | {"costs": facts.costs.model_dump(mode="json")}
 
 
-def _facts_from_json(folder: Path, content: dict[str, Any]) -> WorldFacts:
+def _facts_from_json(folder: Path, content: Any) -> WorldFacts:
     try:
         fields = dict(content)
         fields["costs"] = Costs.model_validate(fields["costs"])
-        fields["window"] = (int(fields["window"][0]), int(fields["window"][1]))
+        start, end = fields["window"]
+        fields["window"] = (start, end)
         fields["assumptions"] = tuple(map(str, fields["assumptions"]))
         fields["vocabularies"] = {
             str(name): tuple(map(str, words)) for name, words in fields["vocabularies"].items()
         }
-        return WorldFacts(**fields)
+        facts = WorldFacts(**fields)
+    except ValidationError as error:
+        raise input_error(folder / _MANIFEST, error) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{folder}: its manifest lacks or spoils {error}") from None
+    if not _plausible(facts):
+        raise InputError(f"{folder / _MANIFEST}: damaged; simulate the run again")
+    return facts
+
+
+def _plausible(facts: WorldFacts) -> bool:
+    """Whether facts read from a file have the types and words that all code relies on."""
+    numbers = (facts.seed, facts.users, facts.days, facts.logins, facts.attacks, *facts.window)
+    names = (facts.name, facts.fingerprint)
+    texts = {c.name for table in (LOGINS, PEOPLE) for c in table.columns if c.text}
+    return (
+        all(type(value) is int for value in numbers)
+        and all(isinstance(name, str) for name in names)
+        and facts.human_side in ("simulated", "lent", "none")
+        and facts.window[0] < facts.window[1]
+        and facts.users > 0
+        and facts.days > 0
+        and texts <= set(facts.vocabularies)
+    )

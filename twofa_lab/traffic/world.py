@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from twofa_lab.errors import InputError
-from twofa_lab.tables import ATTACKS, LOGINS, PEOPLE, POTENTIAL_OUTCOMES, Array, Table
+from twofa_lab.tables import ATTACKS, LOGINS, PEOPLE, Array, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from twofa_lab.traffic.scenario import Costs
+    from twofa_lab.traffic.readers.reading import Reading
+    from twofa_lab.traffic.scenario import Costs, Scenario
 
 __all__ = ["MemorySource", "Shard", "ShardSource", "World", "WorldFacts", "to_frame"]
 
@@ -90,11 +91,12 @@ class World:
     """Traffic with its potential outcomes, ready for any policy.
 
     Make one with `twofa_lab.simulate` or `twofa_lab.read_logs`; open a saved one with
-    `twofa_lab.load`.
+    `twofa_lab.load`. `reading` tells how a real log was read.
     """
 
     facts: WorldFacts
     source: ShardSource
+    reading: Reading | None = None
 
     def __repr__(self) -> str:
         f = self.facts
@@ -112,6 +114,17 @@ class World:
     def has_people(self) -> bool:
         """Whether rows carry potential outcomes, so that a policy's effect can be told."""
         return self.facts.human_side != "none"
+
+    def with_people(self, scenario: str | Scenario = "us-consumer", seed: int = 7) -> World:
+        """Lend a real log's accounts simulated people, so that policies can be compared on it.
+
+        Every result then says that the human side is simulated.
+        """
+        from twofa_lab.traffic.logs import lend_people
+        from twofa_lab.traffic.scenario import Scenario
+
+        found = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
+        return lend_people(self, found, seed)
 
     def logins(self, limit: int | None = 1_000_000) -> pd.DataFrame:
         """The logins table as a pandas frame, at most `limit` rows (None: all there are)."""
@@ -150,7 +163,8 @@ def to_frame(table: Table, columns: dict[str, Array], vocabularies: Vocabularies
     out: dict[str, Any] = {}
     for name, values in columns.items():
         if table.column(name).text:
-            out[name] = pd.Categorical.from_codes(values.tolist(), pd.Index(list(vocabularies[name])))
+            words = pd.Index(list(vocabularies[name]))
+            out[name] = pd.Categorical.from_codes(values.tolist(), words)
         elif name in ("time", "created"):
             out[name] = pd.to_datetime(values, unit="ms", utc=True)
         elif name == "attack":
@@ -158,9 +172,3 @@ def to_frame(table: Table, columns: dict[str, Array], vocabularies: Vocabularies
         else:
             out[name] = values
     return pd.DataFrame(out)
-
-
-def without_potential_outcomes(shard: Shard) -> Shard:
-    """A shard as a real log would be: no `po_*` columns."""
-    names = {column.name for column in POTENTIAL_OUTCOMES}
-    return replace(shard, logins={n: v for n, v in shard.logins.items() if n not in names})

@@ -1,3 +1,0 @@
-"""Pages a person takes to a meeting."""
-
-__all__: list[str] = []
