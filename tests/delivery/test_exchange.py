@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from twofa_lab.delivery import exchange as exchange_module
-from twofa_lab.delivery.carrier import ScriptedCarrier
+from twofa_lab.delivery.carrier import ScriptedCarrier, SimulatedCarrier
 from twofa_lab.delivery.exchange import Exchange, Verification, draw_code
 from twofa_lab.delivery.phone import PhoneNumber, parse
 from twofa_lab.delivery.plan import FallbackPlan
@@ -122,6 +122,27 @@ def test_a_listener_hears_of_messages_and_of_the_end(
     exchange.close(verification)
     exchange.close(verification)
     assert heard == [("pending", "sms"), ("pending", "voice"), ("canceled", None)]
+
+
+def test_the_same_seed_gives_the_same_person_the_same_fates(
+    clock: Any, mobile: PhoneNumber
+) -> None:
+    def delays(*channels: str) -> list[list[int | None]]:
+        exchange = Exchange(SimulatedCarrier(5), clock)
+        found = []
+        for _ in range(200):
+            verification = exchange.open(mobile, channels[0])
+            for channel in channels[1:]:
+                exchange.send_again(verification, channel)
+            found.append([arrives for _, _, arrives in verification.messages])
+            exchange.close(verification)
+        return found
+
+    both = delays("sms", "voice")
+    assert both == delays("sms", "voice")
+    assert any(None in pair for pair in both)
+    # one message more for everybody changes nothing about the others
+    assert [pair[:1] for pair in both] == delays("sms")
 
 
 def test_memory_is_bounded(

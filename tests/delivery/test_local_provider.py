@@ -208,5 +208,5 @@ def test_a_simulated_carrier_can_be_watched_over_http(clock: Any, mobile: PhoneN
             clock.advance(20)
             message = local.inbox(mobile)[-1]
             delivery, checked = dispatcher.check(delivery, message.code)
-            assert checked.approved
+            assert checked.approved  # with seed 7 none of these five is lost
         assert local.messages_sent == 5

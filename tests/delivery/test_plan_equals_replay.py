@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twofa_lab.delivery.plan import FallbackPlan, timeline
+from twofa_lab.delivery.plan import CODE_LIFE_DS, FallbackPlan, timeline
 from twofa_lab.replay.challenge import Means, answer_challenge
 from twofa_lab.tables import CHANNELS, FACTORS, NEVER
 
@@ -81,7 +81,7 @@ def planned(row: Row) -> tuple[int, int, str]:
         patience_ds=row.patience,
         entry_ds=row.entry,
     )
-    in_time = played.arrives_ds is not None and played.arrives_ds <= row.patience
+    in_time = played.arrives_ds is not None and played.arrives_ds <= min(row.patience, CODE_LIFE_DS)
     return len(played.sends), played.leaves_ds, str(played.used) if in_time else "none"
 
 

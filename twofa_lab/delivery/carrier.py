@@ -38,12 +38,15 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message handed to the carrier; times are milliseconds since 1970 UTC."""
+    """One message handed to the carrier; times are milliseconds since 1970 UTC.
+
+    `message_id` is what the simulated carrier keys its draws by; it may hold the number.
+    """
 
     number: PhoneNumber
     channel: str
     sent_ms: int
-    message_id: str
+    message_id: str = field(repr=False)
     resend: bool = False
 
 

@@ -49,10 +49,12 @@ class InboxMessage:
 class Verification:
     """One verification of one number, as the provider keeps it.
 
-    `status` is "pending" or one of `CLOSED`; `messages` are (channel, sent, arrives or None).
+    `serial` counts the number's verifications; `status` is "pending" or one of `CLOSED`;
+    `messages` are (channel, sent, arrives or None).
     """
 
     verification_id: str
+    serial: int
     number: PhoneNumber
     created_ms: int
     code: str = field(repr=False)
@@ -110,8 +112,10 @@ class Exchange:
     ) -> Verification:
         """Start a verification with a message on `channel`, or with all that `plan` has due."""
         with self._lock:
+            earlier = self._by_number.get(number.e164)
             verification = Verification(
                 self._make_id(),
+                earlier[-1].serial + 1 if earlier else 0,
                 number,
                 self._clock(),
                 code if code is not None else self._make_code(code_length),
@@ -213,9 +217,11 @@ class Exchange:
         return verification
 
     def _send(self, verification: Verification, channel: str, at_ms: int) -> None:
-        resend = any(channel == earlier for earlier, _, _ in verification.messages)
-        message_id = f"{verification.verification_id}/{len(verification.messages)}"
-        message = Message(verification.number, channel, at_ms, message_id, resend)
+        repeats = sum(channel == earlier for earlier, _, _ in verification.messages)
+        # not the drawn id: with the same seed the same person's messages have the same fates
+        number = verification.number
+        message_id = f"{number.e164}/{verification.serial}/{channel}/{repeats}"
+        message = Message(number, channel, at_ms, message_id, resend=repeats > 0)
         delay = self._carrier.delay_ds(message)
         arrives = None if delay is None else at_ms + delay * 100
         verification.messages.append((channel, at_ms, arrives))
