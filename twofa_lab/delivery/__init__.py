@@ -1,0 +1,1 @@
+"""Getting a code to a person: phone numbers, fallback plans, limits, providers."""

@@ -1,0 +1,1 @@
+"""Verification providers behind one small interface."""
