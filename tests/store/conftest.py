@@ -1,0 +1,106 @@
+"""Databases for the store's tests: each test runs on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from twofa_lab.store.accounts import add_account
+from twofa_lab.store.engine import connect, write
+from twofa_lab.store.keyring import Keyring
+from twofa_lab.store.migrations import upgrade
+from twofa_lab.store.testing import postgresql_cluster
+
+NOW = 1_750_000_000_000
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "store.db"
+    engine = connect(str(path), create=True)
+    upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    with postgresql_cluster() as url:
+        if url is None:
+            pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: str) -> str:
+    _admin(postgresql, "create database template_store")
+    engine = connect(postgresql.replace("/postgres", "/template_store"))
+    upgrade(engine)
+    engine.dispose()
+    return postgresql
+
+
+def _admin(url: str, statement: str) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    shutil.copy(sqlite_template, tmp_path / "store.db")
+    engine = connect(str(tmp_path / "store.db"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgresql_engine(postgresql_template: str) -> Iterator[Engine]:
+    name = f"store_{next(_numbers)}"
+    _admin(postgresql_template, f"create database {name} template template_store")
+    engine = connect(postgresql_template.replace("/postgres", f"/{name}"))
+    yield engine
+    engine.dispose()
+    _admin(postgresql_template, f"drop database {name} with (force)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    found = request.getfixturevalue(f"{request.param}_engine")
+    assert isinstance(found, Engine)
+    return found
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    return Keyring.generate()
+
+
+@pytest.fixture
+def now() -> int:
+    return NOW
+
+
+@pytest.fixture
+def user(engine: Engine, keyring: Keyring) -> int:
+    """An active account."""
+    with write(engine) as connection:
+        add_account(
+            connection,
+            keyring,
+            user_id=7,
+            name="ada",
+            password_hash="$argon2id$…",
+            created=NOW,
+            home_zone="Europe/London",
+            phone="+15005550006",
+            status="active",
+        )
+    return 7

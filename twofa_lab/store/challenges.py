@@ -1,0 +1,246 @@
+"""Challenges and the messages that carry them: open, resend, consume once, send once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from twofa_lab.store.engine import upsert
+from twofa_lab.store.schema import challenges, messages
+
+__all__ = [
+    "MAX_CLOCK_STEP_MS",
+    "Added",
+    "Challenge",
+    "Message",
+    "add_challenge",
+    "add_message",
+    "cancel_pending_messages",
+    "challenge",
+    "close_challenge",
+    "consume_challenge",
+    "mark_delivered",
+    "mark_failed",
+    "mark_sent",
+    "message_by_provider_id",
+    "messages_of",
+    "replace_code",
+]
+
+MAX_CLOCK_STEP_MS = 90_000
+"""A challenge from further in the future than this is refused: the clock stepped back, and the
+challenge would live longer than it may (assumption: honest servers differ by less)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One row of `challenges`, its columns in order; see `schema` for what each means."""
+
+    id: str
+    user_id: int
+    authenticator_id: int | None
+    session_binding: bytes = field(repr=False)
+    purpose: str
+    factor: str
+    expected: bytes | None = field(repr=False)
+    context: str | None
+    created: int
+    expires: int
+    attempts: int
+    max_attempts: int
+    consumed_at: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One row of `messages`, its columns in order; see `schema` for what each means."""
+
+    id: int
+    challenge_id: str
+    channel: str
+    provider: str
+    provider_id: str | None
+    idempotency_key: str = field(repr=False)
+    state: str
+    created: int
+    sent_at: int | None
+    delivered_at: int | None
+    price_microusd: int
+    masked_number: str
+
+
+_c = challenges.c
+_BOUND = (_c.id == bindparam("of"), _c.session_binding == bindparam("binding"))
+_SELECT = select(*(_c[name] for name in Challenge.__slots__)).where(*_BOUND)
+_INSERT = insert(challenges)
+_OPEN = update(challenges).where(*_BOUND, _c.state == "open")
+_CONSUME = _OPEN.where(
+    _c.expires > bindparam("now"), _c.created <= bindparam("now") + MAX_CLOCK_STEP_MS
+).values(state="consumed", consumed_at=bindparam("now"))
+_CLOSE = _OPEN.values(state=bindparam("to"))
+_RESEND = _OPEN.where(_c.expires > bindparam("now")).values(expected=bindparam("code"))
+
+
+def add_challenge(
+    connection: Connection,
+    *,
+    challenge_id: str,
+    user_id: int,
+    session_binding: bytes,
+    purpose: str,
+    factor: str,
+    created: int,
+    expires: int,
+    max_attempts: int,
+    expected: bytes | None = None,
+    authenticator_id: int | None = None,
+    context: str | None = None,
+) -> None:
+    """Open a challenge. `challenge_id` is random; `expected` is a keyed hash of the code or the
+    WebAuthn challenge; `session_binding` is a hash of the request that may answer it.
+    """
+    row = {
+        "id": challenge_id,
+        "user_id": user_id,
+        "authenticator_id": authenticator_id,
+        "session_binding": session_binding,
+        "purpose": purpose,
+        "factor": factor,
+        "expected": expected,
+        "context": context,
+        "created": created,
+        "expires": expires,
+        "max_attempts": max_attempts,
+    }
+    connection.execute(_INSERT, row)
+
+
+def challenge(connection: Connection, challenge_id: str, binding: bytes) -> Challenge | None:
+    """The challenge, if it was made for that request; else None, as if it did not exist."""
+    row = connection.execute(_SELECT, {"of": challenge_id, "binding": binding}).first()
+    return None if row is None else Challenge(*row)
+
+
+def consume_challenge(connection: Connection, challenge_id: str, binding: bytes, now: int) -> bool:
+    """Spend the challenge: true for exactly one caller, and never once it expired."""
+    values = {"of": challenge_id, "binding": binding, "now": now}
+    return connection.execute(_CONSUME, values).rowcount == 1
+
+
+def close_challenge(
+    connection: Connection, challenge_id: str, binding: bytes, state: str = "cancelled"
+) -> bool:
+    """End an open challenge without success (`cancelled` or `failed`)."""
+    values = {"of": challenge_id, "binding": binding, "to": state}
+    return connection.execute(_CLOSE, values).rowcount == 1
+
+
+def replace_code(
+    connection: Connection, challenge_id: str, binding: bytes, expected: bytes, now: int
+) -> bool:
+    """A resend: another code for the same challenge. Attempts and expiry stay as they are."""
+    values = {"of": challenge_id, "binding": binding, "code": expected, "now": now}
+    return connection.execute(_RESEND, values).rowcount == 1
+
+
+_m = messages.c
+_MESSAGE = select(*(_m[name] for name in Message.__slots__))
+_BY_KEY = select(_m.id).where(_m.idempotency_key == bindparam("idempotency_key"))
+_BY_PROVIDER = _MESSAGE.where(
+    _m.provider == bindparam("provider"), _m.provider_id == bindparam("provider_id")
+)
+_OF_CHALLENGE = _MESSAGE.where(_m.challenge_id == bindparam("challenge_id")).order_by(_m.id)
+_ONE = update(messages).where(_m.id == bindparam("of"))
+_SENT = _ONE.where(_m.state.in_(("pending", "unknown"))).values(
+    state="sent",
+    provider_id=bindparam("pid"),
+    sent_at=bindparam("now"),
+    price_microusd=bindparam("price"),
+)
+_DELIVERED = _ONE.where(_m.delivered_at.is_(None)).values(
+    state="delivered", delivered_at=bindparam("now")
+)
+_FAILED = _ONE.where(_m.state == "pending").values(state=bindparam("to"))
+_CANCEL = (
+    update(messages)
+    .where(_m.challenge_id == bindparam("whose"), _m.state == "pending")
+    .values(state="cancelled")
+)
+
+
+class Added(NamedTuple):
+    """The message of an idempotency key, and whether this call made it."""
+
+    id: int
+    new: bool
+
+
+def add_message(
+    connection: Connection,
+    *,
+    challenge_id: str,
+    channel: str,
+    provider: str,
+    idempotency_key: str,
+    created: int,
+    masked_number: str,
+) -> Added:
+    """Note that a message is about to be sent, once per `idempotency_key`.
+
+    A key seen before gives the message it made then, and the caller sends nothing.
+    """
+    row = {
+        "challenge_id": challenge_id,
+        "channel": channel,
+        "provider": provider,
+        "idempotency_key": idempotency_key,
+        "created": created,
+        "masked_number": masked_number,
+    }
+    once = upsert(connection, messages).on_conflict_do_nothing().returning(_m.id)
+    made = connection.execute(once, row).scalar_one_or_none()
+    if made is not None:
+        return Added(made, new=True)
+    before = connection.execute(_BY_KEY, {"idempotency_key": idempotency_key}).scalar_one()
+    return Added(before, new=False)
+
+
+def mark_sent(
+    connection: Connection, message_id: int, provider_id: str | None, price_microusd: int, now: int
+) -> bool:
+    """The provider took it; false when it was sent, failed or cancelled before."""
+    values = {"of": message_id, "pid": provider_id, "price": price_microusd, "now": now}
+    return connection.execute(_SENT, values).rowcount == 1
+
+
+def mark_delivered(connection: Connection, message_id: int, now: int) -> bool:
+    """It arrived; true the first time only, however often the provider reports it."""
+    return connection.execute(_DELIVERED, {"of": message_id, "now": now}).rowcount == 1
+
+
+def mark_failed(connection: Connection, message_id: int, state: str = "failed") -> bool:
+    """It was not taken (`failed`), or nobody can tell (`unknown`: a time-out after sending)."""
+    return connection.execute(_FAILED, {"of": message_id, "to": state}).rowcount == 1
+
+
+def cancel_pending_messages(connection: Connection, challenge_id: str) -> int:
+    """Cancel what was not sent yet; how many."""
+    return connection.execute(_CANCEL, {"whose": challenge_id}).rowcount
+
+
+def messages_of(connection: Connection, challenge_id: str) -> list[Message]:
+    """The messages of a challenge in the order they were made."""
+    rows = connection.execute(_OF_CHALLENGE, {"challenge_id": challenge_id})
+    return [Message(*row) for row in rows]
+
+
+def message_by_provider_id(
+    connection: Connection, provider: str, provider_id: str
+) -> Message | None:
+    """The message a provider's webhook speaks of, or None."""
+    values = {"provider": provider, "provider_id": provider_id}
+    row = connection.execute(_BY_PROVIDER, values).first()
+    return None if row is None else Message(*row)

@@ -1,0 +1,215 @@
+"""Counting attempts: five a challenge, an escalating wait an account, a hard stop an authenticator.
+
+An attempt is counted *before* the code is checked, so parallel guesses cannot slip past, and all
+three counters move in one transaction. A right code gives the account and the authenticator their
+counters back; the challenge's never falls, and neither a resend nor a new session touches any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from twofa_lab.store.challenges import MAX_CLOCK_STEP_MS, Challenge
+from twofa_lab.store.schema import (
+    MAX_CONSECUTIVE_FAILURES,
+    accounts,
+    authenticators,
+    challenges,
+)
+
+__all__ = [
+    "Attempt",
+    "Failure",
+    "count_attempt",
+    "count_password_failure",
+    "record_failure",
+    "record_success",
+    "reset_password_failures",
+]
+
+
+class Attempt(NamedTuple):
+    """Whether an answer to a challenge may be checked, why not, and how many are left after it.
+
+    `refused` is one of: empty (go on), `locked` (the account's hard stop), `throttled` (the account
+    waits, or is closed), `disabled` (the authenticator's hard stop), `spent` (no attempts left),
+    `expired`, `closed` (consumed, failed, cancelled, or not this session's).
+    """
+
+    refused: str
+    left: int
+
+    @property
+    def allowed(self) -> bool:
+        return not self.refused
+
+
+class Failure(NamedTuple):
+    """After a wrong answer: attempts left, and whether the authenticator was disabled by it."""
+
+    left: int
+    disabled: bool
+
+
+_user = accounts.c
+_MINE = update(accounts).where(_user.user_id == bindparam("of"))
+_COUNT_ACCOUNT = (
+    _MINE.where(
+        _user.factor_wait_until <= bindparam("now"),
+        _user.factor_failures < bindparam("limit"),
+        _user.status != "closed",
+    )
+    .values(factor_failures=_user.factor_failures + 1)
+    .returning(_user.factor_failures)
+)
+_UNCOUNT_ACCOUNT = _MINE.values(factor_failures=_user.factor_failures - 1)
+_THROTTLE = _MINE.values(factor_wait_until=bindparam("until"))
+_RESET_ACCOUNT = _MINE.values(factor_failures=0, factor_wait_until=0)
+_FAILURES = select(_user.factor_failures).where(_user.user_id == bindparam("of"))
+
+_auth = authenticators.c
+_THIS = update(authenticators).where(_auth.id == bindparam("of"))
+_COUNT_AUTHENTICATOR = _THIS.where(
+    _auth.disabled_at.is_(None), _auth.consecutive_failures < MAX_CONSECUTIVE_FAILURES
+).values(consecutive_failures=_auth.consecutive_failures + 1)
+_UNCOUNT_AUTHENTICATOR = _THIS.values(consecutive_failures=_auth.consecutive_failures - 1)
+_RESET_AUTHENTICATOR = _THIS.values(consecutive_failures=0, last_used_at=bindparam("now"))
+_STOP = _THIS.where(
+    _auth.disabled_at.is_(None), _auth.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
+).values(disabled_at=bindparam("now"))
+
+_ch = challenges.c
+_COUNT_CHALLENGE = (
+    update(challenges)
+    .where(
+        _ch.id == bindparam("of"),
+        _ch.session_binding == bindparam("binding"),
+        _ch.state == "open",
+        _ch.expires > bindparam("now"),
+        _ch.created <= bindparam("now") + MAX_CLOCK_STEP_MS,
+        _ch.attempts < _ch.max_attempts,
+    )
+    .values(attempts=_ch.attempts + 1)
+    .returning(_ch.max_attempts - _ch.attempts)
+)
+_FAIL = (
+    update(challenges)
+    .where(_ch.id == bindparam("of"), _ch.state == "open", _ch.attempts >= _ch.max_attempts)
+    .values(state="failed")
+)
+_LEFT = select(_ch.max_attempts - _ch.attempts, _ch.state, _ch.expires).where(
+    _ch.id == bindparam("of"), _ch.session_binding == bindparam("binding")
+)
+
+
+def count_attempt(
+    connection: Connection,
+    answered: Challenge,
+    now: int,
+    wait_ms: Callable[[int], int],
+    lock_after: int = MAX_CONSECUTIVE_FAILURES,
+) -> Attempt:
+    """Count one answer against the account, the authenticator and the challenge, or refuse it.
+
+    `wait_ms` gives the pause after that many consecutive failures of the account (0: none), and
+    from `lock_after` on nothing is checked any more; the caller owns both rules. A refused answer
+    is counted nowhere, so that nobody can throttle an account by answering challenges that are
+    over.
+    """
+    mine = {"of": answered.user_id}
+    counted = connection.execute(_COUNT_ACCOUNT, {**mine, "now": now, "limit": lock_after})
+    failures = counted.scalar_one_or_none()
+    if failures is None:
+        so_far = connection.execute(_FAILURES, mine).scalar_one_or_none() or 0
+        return Attempt("locked" if so_far >= lock_after else "throttled", 0)
+    device = answered.authenticator_id
+    if device is not None and connection.execute(_COUNT_AUTHENTICATOR, {"of": device}).rowcount < 1:
+        connection.execute(_UNCOUNT_ACCOUNT, mine)
+        return Attempt("disabled", 0)
+    this = {"of": answered.id, "binding": answered.session_binding}
+    left = connection.execute(_COUNT_CHALLENGE, {**this, "now": now}).scalar_one_or_none()
+    if left is None:
+        connection.execute(_UNCOUNT_ACCOUNT, mine)
+        if device is not None:
+            connection.execute(_UNCOUNT_AUTHENTICATOR, {"of": device})
+        return Attempt(_why(connection, this, now), 0)
+    if (wait := wait_ms(failures)) > 0:
+        connection.execute(_THROTTLE, {**mine, "until": now + wait})
+    return Attempt("", left)
+
+
+def _why(connection: Connection, this: Mapping[str, object], now: int) -> str:
+    row = connection.execute(_LEFT, this).first()
+    if row is None:
+        return "closed"
+    left, state, expires = row
+    if left <= 0 and state != "consumed":
+        return "spent"
+    if state != "open":
+        return "closed"
+    return "expired" if expires <= now else "closed"
+
+
+def record_failure(connection: Connection, answered: Challenge, now: int) -> Failure:
+    """A counted answer was wrong: close a spent challenge, disable an authenticator at its stop."""
+    disabled = False
+    if answered.authenticator_id is not None:
+        stop = {"of": answered.authenticator_id, "now": now}
+        disabled = connection.execute(_STOP, stop).rowcount == 1
+    connection.execute(_FAIL, {"of": answered.id})
+    this = {"of": answered.id, "binding": answered.session_binding}
+    row = connection.execute(_LEFT, this).first()
+    return Failure(0 if row is None else max(int(row[0]), 0), disabled)
+
+
+def record_success(connection: Connection, answered: Challenge, now: int) -> None:
+    """A counted answer was right: reset the account's and the authenticator's counters.
+
+    Call it once `consume_challenge` said yes, in the same transaction.
+    """
+    connection.execute(_RESET_ACCOUNT, {"of": answered.user_id})
+    if answered.authenticator_id is not None:
+        connection.execute(_RESET_AUTHENTICATOR, {"of": answered.authenticator_id, "now": now})
+
+
+_COUNT_PASSWORD = {
+    own: _MINE.values({failures: failures + 1}).returning(failures)
+    for own, failures in ((True, _user.own_device_failures), (False, _user.stranger_failures))
+}
+_PASSWORD_WAIT = {
+    True: _MINE.values(own_device_wait_until=bindparam("until")),
+    False: _MINE.values(stranger_wait_until=bindparam("until")),
+}
+_RESET_PASSWORD = {
+    True: _MINE.where(_user.own_device_failures > 0).values(own_device_failures=0),
+    False: _MINE.where(_user.stranger_failures > 0).values(stranger_failures=0),
+}
+
+
+def count_password_failure(
+    connection: Connection,
+    user_id: int,
+    now: int,
+    wait_ms: Callable[[int], int],
+    *,
+    own_device: bool,
+) -> int:
+    """One more wrong password in a row, from a device the account knows or from a stranger's.
+
+    How many that makes on that side (0 for an unknown account). `wait_ms` as in `count_attempt`.
+    """
+    mine = {"of": user_id}
+    failures = connection.execute(_COUNT_PASSWORD[own_device], mine).scalar_one_or_none()
+    if failures is None:
+        return 0
+    if (wait := wait_ms(failures)) > 0:
+        connection.execute(_PASSWORD_WAIT[own_device], {**mine, "until": now + wait})
+    return int(failures)
+
+
+def reset_password_failures(connection: Connection, user_id: int, *, own_device: bool) -> None:
+    """A login completed: the counter of that side starts again."""
+    connection.execute(_RESET_PASSWORD[own_device], {"of": user_id})
