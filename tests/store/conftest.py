@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, delete, text
 
 from twofa_lab.store.accounts import add_account
 from twofa_lab.store.engine import connect, write
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.migrations import upgrade
+from twofa_lab.store.schema import metadata
 from twofa_lab.store.testing import postgresql_cluster
 
 NOW = 1_750_000_000_000
@@ -37,20 +38,22 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
-def postgresql_template(postgresql: str) -> str:
-    _admin(postgresql, "create database template_store")
-    engine = connect(postgresql.replace("/postgres", "/template_store"))
-    upgrade(engine)
-    engine.dispose()
-    return postgresql
-
-
 def _admin(url: str, statement: str) -> None:
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def _postgresql_store(postgresql: str) -> str:
+    """One upgraded database for all tests: making one each costs more than most tests."""
+    _admin(postgresql, "create database store")
+    url = postgresql.replace("/postgres", "/store")
+    engine = connect(url)
+    upgrade(engine)
+    engine.dispose()
+    return url
 
 
 @pytest.fixture
@@ -62,13 +65,26 @@ def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def postgresql_engine(postgresql_template: str) -> Iterator[Engine]:
-    name = f"store_{next(_numbers)}"
-    _admin(postgresql_template, f"create database {name} template template_store")
-    engine = connect(postgresql_template.replace("/postgres", f"/{name}"))
+def postgresql_engine(_postgresql_store: str) -> Iterator[Engine]:
+    engine = connect(_postgresql_store)
+    with write(engine) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
     yield engine
     engine.dispose()
-    _admin(postgresql_template, f"drop database {name} with (force)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database without tables, for tests that spoil it."""
+    if request.param == "sqlite":
+        engine = connect(str(tmp_path / "empty.db"), create=True)
+    else:
+        url, name = request.getfixturevalue("postgresql"), f"empty_{next(_numbers)}"
+        _admin(url, f"create database {name}")
+        engine = connect(url.replace("/postgres", f"/{name}"))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

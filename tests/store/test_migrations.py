@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, inspect, text
 
 from twofa_lab.errors import InputError
 from twofa_lab.store import migrations
-from twofa_lab.store.engine import connect, read, write
+from twofa_lab.store.engine import read, write
 from twofa_lab.store.schema import metadata
 
 
@@ -44,48 +44,39 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
     migrations.check(engine)
 
 
-def test_an_empty_database_is_refused_until_upgraded(tmp_path: Path) -> None:
-    engine = connect(str(tmp_path / "new.db"), create=True)
+def test_an_empty_database_is_refused_until_upgraded(empty_engine: Engine) -> None:
     with pytest.raises(InputError, match="run the upgrade"):
-        migrations.check(engine)
-    assert migrations.upgrade(engine) is None
-    migrations.check(engine)
-    engine.dispose()
+        migrations.check(empty_engine)
+    assert migrations.upgrade(empty_engine) is None
+    migrations.check(empty_engine)
 
 
-@pytest.mark.parametrize("call", [migrations.check, migrations.upgrade])
-def test_a_newer_database_is_refused(engine: Engine, call: object) -> None:
-    with write(engine) as connection:
+def test_a_newer_database_is_refused(empty_engine: Engine) -> None:
+    migrations.upgrade(empty_engine)
+    with write(empty_engine) as connection:
         connection.execute(text("update alembic_version set version_num = '0999'"))
-    with pytest.raises(InputError, match="version 0999, newer than this program's"):
-        call(engine)  # type: ignore[operator]
+    for call in (migrations.check, migrations.upgrade):
+        with pytest.raises(InputError, match="version 0999, newer than this program's"):
+            call(empty_engine)
 
 
-def test_another_programs_database_is_refused(tmp_path: Path) -> None:
-    engine = connect(str(tmp_path / "other.db"), create=True)
-    with write(engine) as connection:
+def test_another_programs_database_is_refused(empty_engine: Engine) -> None:
+    with write(empty_engine) as connection:
         connection.execute(text("create table invoices (id integer)"))
     with pytest.raises(InputError, match="another program, such as 'invoices'"):
-        migrations.upgrade(engine)
-    engine.dispose()
+        migrations.upgrade(empty_engine)
 
 
-def test_an_interrupted_upgrade_leaves_nothing_and_resumes(
-    engine: Engine, request: pytest.FixtureRequest
-) -> None:
-    with write(engine) as connection:
-        connection.execute(text("drop table alembic_version"))
-        metadata.drop_all(connection)
-
+def test_an_interrupted_upgrade_leaves_nothing_and_resumes(empty_engine: Engine) -> None:
     def stop(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
         if "CREATE TABLE challenges" in statement:
             raise KeyboardInterrupt
 
-    event.listen(engine, "before_cursor_execute", stop)
+    event.listen(empty_engine, "before_cursor_execute", stop)
     with pytest.raises(KeyboardInterrupt):
-        migrations.upgrade(engine)
-    event.remove(engine, "before_cursor_execute", stop)
-    with read(engine) as connection:
+        migrations.upgrade(empty_engine)
+    event.remove(empty_engine, "before_cursor_execute", stop)
+    with read(empty_engine) as connection:
         assert inspect(connection).get_table_names() == []
-    assert migrations.upgrade(engine) is None
-    migrations.check(engine)
+    assert migrations.upgrade(empty_engine) is None
+    migrations.check(empty_engine)

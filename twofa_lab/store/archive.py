@@ -84,10 +84,12 @@ def prune(
     _verify_front(connection, signer, first, cut)
     row_hash = connection.execute(select(_a.hash).where(_a.seq == cut)).scalar_one()
     marker = Checkpoint.sign(signer, cut, "pruned", now, row_hash)
-    rows = connection.execute(delete(audit).where(_a.seq <= cut)).rowcount
+    rows = cut - first + 1
+    # first, so that there is always a row for the next one to follow
+    append(connection, [Event(now, "audit_pruned", None, {"rows": rows, "through": cut})])
+    connection.execute(delete(audit).where(_a.seq <= cut))
     connection.execute(delete(audit_checkpoints).where(_c.seq <= cut))
     keep(connection, marker)
-    append(connection, [Event(now, "audit_pruned", None, {"rows": rows, "through": cut})])
     return PruneResult(rows, cut, held=due > cut)
 
 

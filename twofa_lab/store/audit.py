@@ -209,7 +209,7 @@ class Checkpoint:
         match parsed:
             case {
                 "seq": int(seq),
-                "kind": "checkpoint" | "pruned" as kind,
+                "kind": ("checkpoint" | "pruned") as kind,
                 "at": int(at),
                 "hash": str(row_hash),
                 "public_key": str(public_key),

@@ -219,7 +219,8 @@ def replace_recovery_codes(
     connection.execute(old)
     common = {"user_id": user_id, "kind": kind, "set_id": set_id, "created": now}
     rows = [{**common, "prefix": prefix, "code_hash": digest} for prefix, digest in hashed]
-    connection.execute(insert(codes), rows)
+    if rows:
+        connection.execute(insert(codes), rows)
 
 
 def recovery_codes_with_prefix(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql as pg_dialect
@@ -48,7 +49,7 @@ def connect(url: str, *, create: bool = False, busy_timeout_ms: int = BUSY_TIMEO
     1
     """
     try:
-        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+        parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
     except ArgumentError:
         raise InputError(
             "the database is not a path or a URL like postgresql://host/name"
@@ -80,24 +81,23 @@ def write(engine: Engine) -> Iterator[Connection]:
     nothing was done then, except that a connection lost *during* the commit leaves it unknown, and
     the text says so. The error never carries a statement's values.
     """
-    with _transaction(engine) as connection:
+    # `begin` also rolls back when the commit itself fails, which closing a connection does not
+    with _explained(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """A transaction for reading only, on SQLite without the writer's lock. It never commits."""
-    with _transaction(engine.execution_options(reads_only=True), commit=False) as connection:
+    with _explained(engine), engine.connect() as connection:
+        connection.execution_options(reads_only=True).begin()
         yield connection
 
 
 @contextmanager
-def _transaction(engine: Engine, *, commit: bool = True) -> Iterator[Connection]:
+def _explained(engine: Engine) -> Iterator[None]:
     try:
-        with engine.connect() as connection:
-            yield connection
-            if commit:
-                connection.commit()
+        yield
     except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
         raise _explain(error, engine.url) from None
 
@@ -227,5 +227,5 @@ def _state_reason(error: Exception) -> str | None:
 
 def _name(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
-        return (url.database or "in memory").removeprefix("file://")
+        return unquote((url.database or "in memory").removeprefix("file://"))
     return f"{url.database} on {url.host or 'the local socket'}"
