@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from twofa_lab.errors import InputError
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import accounts, field_name
+from twofa_lab.store.statements import Prepared
 
 __all__ = [
     "Account",
@@ -58,10 +59,13 @@ class Account:
     prompted_at: int | None
     prompts_declined: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whatsapp", bool(self.whatsapp))  # SQLite gives 0 or 1
+
 
 _ACCOUNT = select(*(accounts.c[name] for name in Account.__slots__))
-_BY_ID = _ACCOUNT.where(accounts.c.user_id == bindparam("user_id"))
-_BY_NAME = _ACCOUNT.where(accounts.c.name == bindparam("name"))
+_BY_ID = Prepared(_ACCOUNT.where(accounts.c.user_id == bindparam("user_id")))
+_BY_NAME = Prepared(_ACCOUNT.where(accounts.c.name == bindparam("name")))
 _INSERT = insert(accounts)
 _NO_FAILURES = {
     "stranger_failures": 0,
@@ -114,13 +118,13 @@ def add_account(
 
 def account(connection: Connection, user_id: int) -> Account | None:
     """The account of that number, or None."""
-    row = connection.execute(_BY_ID, {"user_id": user_id}).first()
+    row = _BY_ID(connection, {"user_id": user_id}).first()
     return None if row is None else Account(*row)
 
 
 def account_by_name(connection: Connection, name: str) -> Account | None:
     """The account of that login name, or None."""
-    row = connection.execute(_BY_NAME, {"name": name}).first()
+    row = _BY_NAME(connection, {"name": name}).first()
     return None if row is None else Account(*row)
 
 

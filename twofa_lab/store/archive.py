@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from twofa_lab.errors import InputError, WorkError
-from twofa_lab.store.audit import STREAM, Checkpoint, Event, append, keep, verify_rows
+from twofa_lab.store.audit import Checkpoint, Event, append, keep, verify_rows
 from twofa_lab.store.schema import audit, audit_checkpoints, legal_holds
+from twofa_lab.store.statements import Prepared
 
 __all__ = ["RETENTION_MS", "PruneResult", "export", "place_hold", "prune", "release_hold"]
 
@@ -21,6 +22,7 @@ RETENTION_MS = 1_461 * 86_400_000
 _a = audit.c
 _h = legal_holds.c
 _c = audit_checkpoints.c
+_ROWS = Prepared(select(*audit.columns).order_by(_a.seq))
 _BATCH = 50_000
 
 
@@ -144,13 +146,12 @@ def export(connection: Connection, path: Path) -> int:
             ("hash", pa.binary()),
         ]
     )
-    columns = select(*(_a[name] for name in shape.names)).order_by(_a.seq)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     written = 0
     try:
         with (
             pq.ParquetWriter(partial, shape, compression="zstd") as writer,
-            connection.execute(columns, execution_options=STREAM) as rows,
+            _ROWS.stream(connection, {}, _BATCH) as rows,
         ):
             for part in rows.partitions(_BATCH):
                 values = zip(zip(*part, strict=True), shape, strict=True)

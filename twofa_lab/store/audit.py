@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from twofa_lab.errors import InputError, WorkError
-from twofa_lab.store.engine import is_postgresql, upsert
+from twofa_lab.store.engine import is_postgresql
 from twofa_lab.store.schema import audit, audit_checkpoints
+from twofa_lab.store.statements import Prepared
 
 __all__ = [
     "EVENTS",
-    "STREAM",
     "Checkpoint",
     "Event",
     "VerifyResult",
@@ -74,8 +74,7 @@ _LARGEST_DETAIL = 4_096
 _GENESIS = bytes(32)
 _LOCK = int.from_bytes(b"2faaudit", "big")
 _BATCH = 10_000
-STREAM = {"stream_results": True, "max_row_buffer": _BATCH}
-"""Execution options that read a large result piece by piece."""
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,8 @@ class VerifyResult(NamedTuple):
 
 
 _a = audit.c
-_HEAD = select(_a.seq, _a.hash).order_by(_a.seq.desc()).limit(1)
-_INSERT = insert(audit)
+_HEAD = Prepared(select(_a.seq, _a.hash).order_by(_a.seq.desc()).limit(1))
+_INSERT = Prepared(insert(audit), audit.columns.keys())
 
 
 def append(connection: Connection, events: Sequence[Event]) -> int:
@@ -115,7 +114,7 @@ def append(connection: Connection, events: Sequence[Event]) -> int:
     details = [_checked(event) for event in events]
     if is_postgresql(connection):
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    head = connection.execute(_HEAD).first()
+    head = _HEAD(connection).first()
     seq, previous = (0, _GENESIS) if head is None else (head[0], head[1])
     rows = []
     for event, detail in zip(events, details, strict=True):
@@ -132,7 +131,7 @@ def append(connection: Connection, events: Sequence[Event]) -> int:
             }
         )
     if rows:
-        connection.execute(_INSERT, rows)
+        _INSERT.many(connection, rows)
     return seq
 
 
@@ -143,9 +142,7 @@ def _checked(event: Event) -> str:
     if secret := _SECRET_KEYS.intersection(event.detail):
         raise InputError(f"the audit takes no {min(secret)!r}: record a masked form")
     try:
-        text = json.dumps(
-            dict(event.detail), sort_keys=True, separators=(",", ":"), allow_nan=False
-        )
+        text = _CANONICAL.encode(dict(event.detail))
     except (TypeError, ValueError):
         raise InputError(f"the detail of an audit {event.event!r} is not plain JSON") from None
     if _FULL_NUMBER.search(text):
@@ -232,9 +229,13 @@ def _statement(seq: int, kind: str, at: int, row_hash: bytes) -> bytes:
 
 
 _c = audit_checkpoints.c
+_KEEP = Prepared(
+    lambda own_insert: own_insert(audit_checkpoints).on_conflict_do_nothing(),
+    Checkpoint.__slots__,
+)
 _CHECKPOINTS = select(*(_c[name] for name in Checkpoint.__slots__)).order_by(_c.seq)
-_ROWS = (
-    select(_a.seq, _a.at, _a.user_id, _a.event, _a.detail, _a.hash)
+_ROWS = Prepared(
+    select(*audit.columns)
     .where(_a.seq > bindparam("after"), _a.seq <= bindparam("upto"))
     .order_by(_a.seq)
 )
@@ -253,7 +254,7 @@ def checkpoint(connection: Connection, signer: Ed25519PrivateKey, now: int) -> C
     Rows since the former checkpoint are verified first, so that a broken chain is never signed:
     `WorkError` then, and when there is no row at all.
     """
-    head = connection.execute(_HEAD).first()
+    head = _HEAD(connection).first()
     if head is None:
         raise WorkError("the audit is empty: there is nothing to sign")
     mine = signer.public_key().public_bytes_raw()
@@ -270,7 +271,7 @@ def checkpoint(connection: Connection, signer: Ed25519PrivateKey, now: int) -> C
 def keep(connection: Connection, made: Checkpoint) -> None:
     """Store a checkpoint, unless the row has one of that kind."""
     row = {name: getattr(made, name) for name in made.__slots__}
-    connection.execute(upsert(connection, audit_checkpoints).on_conflict_do_nothing(), row)
+    _KEEP(connection, row)
 
 
 def verify(connection: Connection, anchor: Checkpoint | None = None) -> VerifyResult:
@@ -312,7 +313,7 @@ def verify_rows(
     pins = pins or {}
     span = {"after": after, "upto": (1 << 62) if upto is None else upto}
     seq, read = after, 0
-    with connection.execute(_ROWS, span, execution_options=STREAM) as rows:
+    with _ROWS.stream(connection, span, _BATCH) as rows:
         for partition in rows.partitions(_BATCH):
             found = _verify_partition(partition, seq, previous, pins)
             read += found.rows

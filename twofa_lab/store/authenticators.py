@@ -13,6 +13,7 @@ from twofa_lab.errors import InputError, WorkError
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import MAX_CONSECUTIVE_FAILURES, authenticators, field_name
 from twofa_lab.store.schema import recovery_codes as codes
+from twofa_lab.store.statements import Prepared
 
 __all__ = [
     "Authenticator",
@@ -59,6 +60,10 @@ class Authenticator:
     preference: int
     consecutive_failures: int
 
+    def __post_init__(self) -> None:
+        for name in ("backup_eligible", "backup_state", "user_verified"):
+            object.__setattr__(self, name, bool(getattr(self, name)))  # SQLite gives 0 or 1
+
     @property
     def usable(self) -> bool:
         """Confirmed, not disabled, and below the hard stop on failures."""
@@ -79,18 +84,20 @@ class RecoveryCode(NamedTuple):
 
 _a = authenticators.c
 _ROW = select(*(_a[name] for name in Authenticator.__slots__))
-_OF_USER = _ROW.where(_a.user_id == bindparam("user_id")).order_by(_a.id)
-_BY_CREDENTIAL = _ROW.where(_a.credential_id == bindparam("credential_id"))
+_OF_USER = Prepared(_ROW.where(_a.user_id == bindparam("user_id")).order_by(_a.id))
+_BY_CREDENTIAL = Prepared(_ROW.where(_a.credential_id == bindparam("credential_id")))
 _INSERT = insert(authenticators).returning(_a.id)
 _LIVE = update(authenticators).where(_a.id == bindparam("of"), _a.disabled_at.is_(None))
-_BURN = _LIVE.where(_a.last_totp_step < bindparam("step")).values(last_totp_step=bindparam("step"))
-_BUMP = _LIVE.where(
-    or_(
-        _a.sign_count < bindparam("count"),
-        # an authenticator without a counter sends 0 each time: WebAuthn Level 3, 6.1.1
-        and_(_a.sign_count == 0, bindparam("count") == 0),
+_BURN = Prepared(
+    _LIVE.where(_a.last_totp_step < bindparam("step")).values(last_totp_step=bindparam("step"))
+)
+# an authenticator without a counter sends 0 each time: WebAuthn Level 3, 6.1.1
+_NO_COUNTER = and_(_a.sign_count == 0, bindparam("count") == 0)
+_BUMP = Prepared(
+    _LIVE.where(or_(_a.sign_count < bindparam("count"), _NO_COUNTER)).values(
+        sign_count=bindparam("count"), backup_state=bindparam("backed_up")
     )
-).values(sign_count=bindparam("count"), backup_state=bindparam("backed_up"))
+)
 
 
 def add_authenticator(
@@ -137,12 +144,12 @@ def add_authenticator(
 
 def authenticators_of(connection: Connection, user_id: int) -> list[Authenticator]:
     """Every authenticator of an account, oldest first, disabled ones too."""
-    return [Authenticator(*row) for row in connection.execute(_OF_USER, {"user_id": user_id})]
+    return [Authenticator(*row) for row in _OF_USER(connection, {"user_id": user_id})]
 
 
 def authenticator_by_credential(connection: Connection, credential: bytes) -> Authenticator | None:
     """The authenticator of a WebAuthn credential id: a usernameless login starts here."""
-    row = connection.execute(_BY_CREDENTIAL, {"credential_id": credential}).first()
+    row = _BY_CREDENTIAL(connection, {"credential_id": credential}).first()
     return None if row is None else Authenticator(*row)
 
 
@@ -180,7 +187,7 @@ def burn_totp_step(connection: Connection, authenticator_id: int, step: int) -> 
     """Accept a time step once, and only forward: False when it or a later one was accepted
     (RFC 6238, 5.2; the enrolment's code burns its step too).
     """
-    return connection.execute(_BURN, {"of": authenticator_id, "step": step}).rowcount == 1
+    return _BURN(connection, {"of": authenticator_id, "step": step}).rowcount == 1
 
 
 def bump_sign_count(
@@ -192,14 +199,16 @@ def bump_sign_count(
     authenticator without a counter (0 then, 0 now) passes.
     """
     values = {"of": authenticator_id, "count": count, "backed_up": backed_up}
-    return connection.execute(_BUMP, values).rowcount == 1
+    return _BUMP(connection, values).rowcount == 1
 
 
 _UNUSED = codes.c.used_at.is_(None)
-_WITH_PREFIX = select(codes.c.id, codes.c.kind, codes.c.code_hash).where(
-    codes.c.user_id == bindparam("user_id"), codes.c.prefix == bindparam("prefix"), _UNUSED
+_WITH_PREFIX = Prepared(
+    select(codes.c.id, codes.c.kind, codes.c.code_hash).where(
+        codes.c.user_id == bindparam("user_id"), codes.c.prefix == bindparam("prefix"), _UNUSED
+    )
 )
-_USE = (
+_USE = Prepared(
     update(codes)
     .where(codes.c.id == bindparam("of"), codes.c.user_id == bindparam("whose"), _UNUSED)
     .values(used_at=bindparam("now"))
@@ -228,13 +237,13 @@ def recovery_codes_with_prefix(
 ) -> list[RecoveryCode]:
     """The account's unused codes with that prefix: as a rule one, so one hash to check."""
     values = {"user_id": user_id, "prefix": prefix}
-    return [RecoveryCode(*row) for row in connection.execute(_WITH_PREFIX, values)]
+    return [RecoveryCode(*row) for row in _WITH_PREFIX(connection, values)]
 
 
 def use_recovery_code(connection: Connection, user_id: int, code_id: int, now: int) -> bool:
     """Spend a code; False when it was spent, revoked, or is somebody else's."""
     values = {"of": code_id, "whose": user_id, "now": now}
-    return connection.execute(_USE, values).rowcount == 1
+    return _USE(connection, values).rowcount == 1
 
 
 def recovery_codes_left(connection: Connection, user_id: int, kind: str = "lookup") -> int:

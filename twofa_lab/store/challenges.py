@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
-from twofa_lab.store.engine import upsert
 from twofa_lab.store.schema import challenges, messages
+from twofa_lab.store.statements import Prepared
 
 __all__ = [
     "MAX_CLOCK_STEP_MS",
@@ -74,14 +74,19 @@ class Message:
 
 _c = challenges.c
 _BOUND = (_c.id == bindparam("of"), _c.session_binding == bindparam("binding"))
-_SELECT = select(*(_c[name] for name in Challenge.__slots__)).where(*_BOUND)
-_INSERT = insert(challenges)
 _OPEN = update(challenges).where(*_BOUND, _c.state == "open")
-_CONSUME = _OPEN.where(
-    _c.expires > bindparam("now"), _c.created <= bindparam("now") + MAX_CLOCK_STEP_MS
-).values(state="consumed", consumed_at=bindparam("now"))
-_CLOSE = _OPEN.values(state=bindparam("to"))
-_RESEND = _OPEN.where(_c.expires > bindparam("now")).values(expected=bindparam("code"))
+_SELECT = Prepared(select(*(_c[name] for name in Challenge.__slots__)).where(*_BOUND))
+_INSERT = Prepared(
+    insert(challenges),
+    [x for x in Challenge.__slots__ if x not in {"attempts", "consumed_at", "state"}],
+)
+_CONSUME = Prepared(
+    _OPEN.where(
+        _c.expires > bindparam("now"), _c.created <= bindparam("now") + MAX_CLOCK_STEP_MS
+    ).values(state="consumed", consumed_at=bindparam("now"))
+)
+_CLOSE = Prepared(_OPEN.values(state=bindparam("to")))
+_RESEND = Prepared(_OPEN.where(_c.expires > bindparam("now")).values(expected=bindparam("code")))
 
 
 def add_challenge(
@@ -115,19 +120,19 @@ def add_challenge(
         "expires": expires,
         "max_attempts": max_attempts,
     }
-    connection.execute(_INSERT, row)
+    _INSERT(connection, row)
 
 
 def challenge(connection: Connection, challenge_id: str, binding: bytes) -> Challenge | None:
     """The challenge, if it was made for that request; else None, as if it did not exist."""
-    row = connection.execute(_SELECT, {"of": challenge_id, "binding": binding}).first()
+    row = _SELECT(connection, {"of": challenge_id, "binding": binding}).first()
     return None if row is None else Challenge(*row)
 
 
 def consume_challenge(connection: Connection, challenge_id: str, binding: bytes, now: int) -> bool:
     """Spend the challenge: true for exactly one caller, and never once it expired."""
     values = {"of": challenge_id, "binding": binding, "now": now}
-    return connection.execute(_CONSUME, values).rowcount == 1
+    return _CONSUME(connection, values).rowcount == 1
 
 
 def close_challenge(
@@ -135,7 +140,7 @@ def close_challenge(
 ) -> bool:
     """End an open challenge without success (`cancelled` or `failed`)."""
     values = {"of": challenge_id, "binding": binding, "to": state}
-    return connection.execute(_CLOSE, values).rowcount == 1
+    return _CLOSE(connection, values).rowcount == 1
 
 
 def replace_code(
@@ -143,28 +148,36 @@ def replace_code(
 ) -> bool:
     """A resend: another code for the same challenge. Attempts and expiry stay as they are."""
     values = {"of": challenge_id, "binding": binding, "code": expected, "now": now}
-    return connection.execute(_RESEND, values).rowcount == 1
+    return _RESEND(connection, values).rowcount == 1
 
 
 _m = messages.c
 _MESSAGE = select(*(_m[name] for name in Message.__slots__))
-_BY_KEY = select(_m.id).where(_m.idempotency_key == bindparam("idempotency_key"))
-_BY_PROVIDER = _MESSAGE.where(
-    _m.provider == bindparam("provider"), _m.provider_id == bindparam("provider_id")
-)
-_OF_CHALLENGE = _MESSAGE.where(_m.challenge_id == bindparam("challenge_id")).order_by(_m.id)
 _ONE = update(messages).where(_m.id == bindparam("of"))
-_SENT = _ONE.where(_m.state.in_(("pending", "unknown"))).values(
-    state="sent",
-    provider_id=bindparam("pid"),
-    sent_at=bindparam("now"),
-    price_microusd=bindparam("price"),
+_ADD_ONCE = Prepared(
+    lambda own_insert: own_insert(messages).on_conflict_do_nothing().returning(_m.id),
+    ("challenge_id", "channel", "provider", "idempotency_key", "created", "masked_number"),
 )
-_DELIVERED = _ONE.where(_m.delivered_at.is_(None)).values(
-    state="delivered", delivered_at=bindparam("now")
+_BY_KEY = Prepared(select(_m.id).where(_m.idempotency_key == bindparam("idempotency_key")))
+_BY_PROVIDER = Prepared(
+    _MESSAGE.where(_m.provider == bindparam("provider"), _m.provider_id == bindparam("pid"))
 )
-_FAILED = _ONE.where(_m.state == "pending").values(state=bindparam("to"))
-_CANCEL = (
+_OF_CHALLENGE = Prepared(
+    _MESSAGE.where(_m.challenge_id == bindparam("challenge_id")).order_by(_m.id)
+)
+_SENT = Prepared(
+    _ONE.where(or_(_m.state == "pending", _m.state == "unknown")).values(
+        state="sent",
+        provider_id=bindparam("pid"),
+        sent_at=bindparam("now"),
+        price_microusd=bindparam("price"),
+    )
+)
+_DELIVERED = Prepared(
+    _ONE.where(_m.delivered_at.is_(None)).values(state="delivered", delivered_at=bindparam("now"))
+)
+_FAILED = Prepared(_ONE.where(_m.state == "pending").values(state=bindparam("to")))
+_CANCEL = Prepared(
     update(messages)
     .where(_m.challenge_id == bindparam("whose"), _m.state == "pending")
     .values(state="cancelled")
@@ -200,11 +213,10 @@ def add_message(
         "created": created,
         "masked_number": masked_number,
     }
-    once = upsert(connection, messages).on_conflict_do_nothing().returning(_m.id)
-    made = connection.execute(once, row).scalar_one_or_none()
+    made = _ADD_ONCE(connection, row).scalar_one_or_none()
     if made is not None:
         return Added(made, new=True)
-    before = connection.execute(_BY_KEY, {"idempotency_key": idempotency_key}).scalar_one()
+    before = _BY_KEY(connection, {"idempotency_key": idempotency_key}).scalar_one()
     return Added(before, new=False)
 
 
@@ -213,27 +225,27 @@ def mark_sent(
 ) -> bool:
     """The provider took it; false when it was sent, failed or cancelled before."""
     values = {"of": message_id, "pid": provider_id, "price": price_microusd, "now": now}
-    return connection.execute(_SENT, values).rowcount == 1
+    return _SENT(connection, values).rowcount == 1
 
 
 def mark_delivered(connection: Connection, message_id: int, now: int) -> bool:
     """It arrived; true the first time only, however often the provider reports it."""
-    return connection.execute(_DELIVERED, {"of": message_id, "now": now}).rowcount == 1
+    return _DELIVERED(connection, {"of": message_id, "now": now}).rowcount == 1
 
 
 def mark_failed(connection: Connection, message_id: int, state: str = "failed") -> bool:
     """It was not taken (`failed`), or nobody can tell (`unknown`: a time-out after sending)."""
-    return connection.execute(_FAILED, {"of": message_id, "to": state}).rowcount == 1
+    return _FAILED(connection, {"of": message_id, "to": state}).rowcount == 1
 
 
 def cancel_pending_messages(connection: Connection, challenge_id: str) -> int:
     """Cancel what was not sent yet; how many."""
-    return connection.execute(_CANCEL, {"whose": challenge_id}).rowcount
+    return _CANCEL(connection, {"whose": challenge_id}).rowcount
 
 
 def messages_of(connection: Connection, challenge_id: str) -> list[Message]:
     """The messages of a challenge in the order they were made."""
-    rows = connection.execute(_OF_CHALLENGE, {"challenge_id": challenge_id})
+    rows = _OF_CHALLENGE(connection, {"challenge_id": challenge_id})
     return [Message(*row) for row in rows]
 
 
@@ -241,6 +253,6 @@ def message_by_provider_id(
     connection: Connection, provider: str, provider_id: str
 ) -> Message | None:
     """The message a provider's webhook speaks of, or None."""
-    values = {"provider": provider, "provider_id": provider_id}
-    row = connection.execute(_BY_PROVIDER, values).first()
+    values = {"provider": provider, "pid": provider_id}
+    row = _BY_PROVIDER(connection, values).first()
     return None if row is None else Message(*row)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from twofa_lab.store.engine import is_postgresql
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import rate_events
+from twofa_lab.store.statements import Prepared
 
 __all__ = ["Counter", "SqlCounter"]
 
@@ -24,8 +25,17 @@ class Counter(Protocol):
 
 
 _r = rate_events.c
-_ADD = insert(rate_events)
-_COUNT = select(func.count()).where(_r.key == bindparam("key"), _r.at >= bindparam("since"))
+_ADD = Prepared(insert(rate_events), ("key", "at"))
+_SO_FAR = select(func.count()).where(_r.key == bindparam("key"), _r.at >= bindparam("since"))
+_ADD_WITHIN = Prepared(
+    insert(rate_events).from_select(
+        ["key", "at"],
+        select(bindparam("key", type_=_r.key.type), bindparam("at", type_=_r.at.type)).where(
+            _SO_FAR.scalar_subquery() < bindparam("limit")
+        ),
+    )
+)
+_COUNT = Prepared(_SO_FAR)
 
 
 class SqlCounter:
@@ -48,11 +58,11 @@ class SqlCounter:
         self._keyring = keyring
 
     def add(self, key: str, at: int) -> None:
-        self._connection.execute(_ADD, {"key": self._hash(key), "at": at})
+        _ADD(self._connection, {"key": self._hash(key), "at": at})
 
     def count(self, key: str, since: int) -> int:
         values = {"key": self._hash(key), "since": since}
-        return int(self._connection.execute(_COUNT, values).scalar_one())
+        return int(_COUNT(self._connection, values).scalar_one())
 
     def add_within(self, key: str, at: int, since: int, limit: int) -> bool:
         """Enter one event unless the key has had `limit` from `since` on; whether it was entered.
@@ -64,11 +74,8 @@ class SqlCounter:
             # two transactions do not see each other's new rows: take turns by key
             number = int.from_bytes(hashed[:8], "big", signed=True)
             self._connection.execute(select(func.pg_advisory_xact_lock(number)))
-        values = {"key": hashed, "since": since}
-        if int(self._connection.execute(_COUNT, values).scalar_one()) >= limit:
-            return False
-        self._connection.execute(_ADD, {"key": hashed, "at": at})
-        return True
+        values = {"key": hashed, "at": at, "since": since, "limit": limit}
+        return _ADD_WITHIN(self._connection, values).rowcount == 1
 
     def _hash(self, key: str) -> bytes:
         return self._keyring.mac(key.encode(), "rate")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from twofa_lab.store.schema import history, sessions, trusted_devices
+from twofa_lab.store.statements import Prepared
 
 __all__ = [
     "Rotation",
@@ -68,38 +69,34 @@ class Rotation(StrEnum):
 
 
 _t = trusted_devices.c
-_INSERT = insert(trusted_devices)
 _LIVE = _t.revoked_at.is_(None)
-_SERIES = update(trusted_devices).where(_t.series == bindparam("of"), _LIVE)
-_ROTATE = _SERIES.where(
-    _t.token_hash == bindparam("presented"),
-    _t.device == bindparam("held_by"),
-    _t.expires > bindparam("now"),
-).values(token_hash=bindparam("next"), rotated_at=bindparam("now"))
-_KILL = (
-    _SERIES.where(_t.expires > bindparam("now"))
-    .values(revoked_at=bindparam("now"))
-    .returning(_t.user_id, _t.device)
+_INSERT = Prepared(
+    insert(trusted_devices), ("user_id", "device", "series", "token_hash", "created", "expires")
 )
-_OF_USER = (
+_SERIES = update(trusted_devices).where(
+    _t.series == bindparam("of"), _LIVE, _t.expires > bindparam("now")
+)
+_ROTATE = Prepared(
+    _SERIES.where(
+        _t.token_hash == bindparam("presented"), _t.device == bindparam("held_by")
+    ).values(token_hash=bindparam("next"), rotated_at=bindparam("now"))
+)
+_KILL = Prepared(_SERIES.values(revoked_at=bindparam("now")).returning(_t.user_id, _t.device))
+_OF_USER = Prepared(
     select(*(_t[name] for name in TrustedDevice.__slots__))
     .where(_t.user_id == bindparam("user_id"), _LIVE, _t.expires > bindparam("now"))
     .order_by(_t.id)
 )
+_ALL = update(trusted_devices).where(_t.user_id == bindparam("of"), _LIVE)
+_VOID = Prepared(_ALL.values(revoked_at=bindparam("now")))
+_REVOKE = Prepared(_ALL.where(_t.device == bindparam("which")).values(revoked_at=bindparam("now")))
+
 _h = history.c
-_TRUST_HISTORY = (
-    update(history)
-    .where(_h.user_id == bindparam("of"), _h.kind == "device", _h.value == bindparam("which"))
-    .values(trusted_at=bindparam("since"))
+_DEVICES = update(history).where(_h.user_id == bindparam("of"), _h.kind == "device")
+_TRUST_HISTORY = Prepared(
+    _DEVICES.where(_h.value == bindparam("which")).values(trusted_at=bindparam("since"))
 )
-_VOID = (
-    update(trusted_devices)
-    .where(_t.user_id == bindparam("of"), _LIVE)
-    .values(revoked_at=bindparam("now"))
-)
-_VOID_HISTORY = (
-    update(history).where(_h.user_id == bindparam("of"), _h.trusted_at > 0).values(trusted_at=0)
-)
+_VOID_HISTORY = Prepared(_DEVICES.where(_h.trusted_at > 0).values(trusted_at=0))
 
 
 def trust_device(
@@ -121,8 +118,8 @@ def trust_device(
         "created": now,
         "expires": expires,
     }
-    connection.execute(_INSERT, row)
-    connection.execute(_TRUST_HISTORY, {"of": user_id, "which": device, "since": now})
+    _INSERT(connection, row)
+    _TRUST_HISTORY(connection, {"of": user_id, "which": device, "since": now})
 
 
 def rotate_token(
@@ -139,41 +136,42 @@ def rotate_token(
     A live series met with any other token, or from another device, is revoked: `STOLEN`.
     """
     values = {"of": series, "held_by": device, "presented": presented, "next": following}
-    if connection.execute(_ROTATE, {**values, "now": now}).rowcount == 1:
+    if _ROTATE(connection, {**values, "now": now}).rowcount == 1:
         return Rotation.ROTATED
-    killed = connection.execute(_KILL, {"of": series, "now": now}).first()
+    killed = _KILL(connection, {"of": series, "now": now}).first()
     if killed is None:
         return Rotation.UNKNOWN
     user_id, trusted = killed
-    connection.execute(_TRUST_HISTORY, {"of": user_id, "which": trusted, "since": 0})
+    _TRUST_HISTORY(connection, {"of": user_id, "which": trusted, "since": 0})
     return Rotation.STOLEN
 
 
 def revoke_device(connection: Connection, user_id: int, device: str, now: int) -> int:
     """End every series of one device of the account; how many."""
-    ended = _VOID.where(_t.device == device)
-    connection.execute(_TRUST_HISTORY, {"of": user_id, "which": device, "since": 0})
-    return connection.execute(ended, {"of": user_id, "now": now}).rowcount
+    _TRUST_HISTORY(connection, {"of": user_id, "which": device, "since": 0})
+    return _REVOKE(connection, {"of": user_id, "which": device, "now": now}).rowcount
 
 
 def void_trust(connection: Connection, user_id: int, now: int) -> int:
     """End every series of the account (password reset, change of factors); how many."""
-    connection.execute(_VOID_HISTORY, {"of": user_id})
-    return connection.execute(_VOID, {"of": user_id, "now": now}).rowcount
+    _VOID_HISTORY(connection, {"of": user_id})
+    return _VOID(connection, {"of": user_id, "now": now}).rowcount
 
 
 def trusted_devices_of(connection: Connection, user_id: int, now: int) -> list[TrustedDevice]:
     """The account's live series, oldest first."""
-    rows = connection.execute(_OF_USER, {"user_id": user_id, "now": now})
+    rows = _OF_USER(connection, {"user_id": user_id, "now": now})
     return [TrustedDevice(*row) for row in rows]
 
 
 _s = sessions.c
-_ADD = insert(sessions)
-_GET = select(*(_s[name] for name in Session.__slots__)).where(_s.id_hash == bindparam("of"))
+_ADD = Prepared(insert(sessions), [name for name in Session.__slots__ if name != "ended"])
+_GET = Prepared(
+    select(*(_s[name] for name in Session.__slots__)).where(_s.id_hash == bindparam("of"))
+)
 _RUNNING = update(sessions).where(_s.id_hash == bindparam("of"), _s.ended.is_(None))
-_TOUCH = _RUNNING.values(last_seen=bindparam("now"))
-_END = _RUNNING.values(ended=bindparam("now"))
+_TOUCH = Prepared(_RUNNING.values(last_seen=bindparam("now")))
+_END = Prepared(_RUNNING.values(ended=bindparam("now")))
 
 
 def add_session(
@@ -196,18 +194,18 @@ def add_session(
         "created": now,
         "last_seen": now,
     }
-    connection.execute(_ADD, row)
+    _ADD(connection, row)
 
 
 def session(connection: Connection, id_hash: bytes) -> Session | None:
     """The session of that hashed id, ended or not; None when there is none."""
-    row = connection.execute(_GET, {"of": id_hash}).first()
+    row = _GET(connection, {"of": id_hash}).first()
     return None if row is None else Session(*row)
 
 
 def touch_session(connection: Connection, id_hash: bytes, now: int) -> bool:
     """Note use of a running session; False when it ended or never was."""
-    return connection.execute(_TOUCH, {"of": id_hash, "now": now}).rowcount == 1
+    return _TOUCH(connection, {"of": id_hash, "now": now}).rowcount == 1
 
 
 def raise_session(connection: Connection, id_hash: bytes, aal: int, amr: str, now: int) -> bool:
@@ -218,7 +216,7 @@ def raise_session(connection: Connection, id_hash: bytes, aal: int, amr: str, no
 
 def end_session(connection: Connection, id_hash: bytes, now: int) -> bool:
     """Log out; False when it had ended."""
-    return connection.execute(_END, {"of": id_hash, "now": now}).rowcount == 1
+    return _END(connection, {"of": id_hash, "now": now}).rowcount == 1
 
 
 def end_sessions(connection: Connection, user_id: int, now: int) -> int:

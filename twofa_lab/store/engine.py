@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects import postgresql as pg_dialect
-from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from twofa_lab.errors import InputError, WorkError
 
-__all__ = ["BUSY_TIMEOUT_MS", "connect", "is_postgresql", "read", "upsert", "write"]
+__all__ = ["BUSY_TIMEOUT_MS", "connect", "is_postgresql", "read", "write"]
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a transaction waits for another before it gives up."""
@@ -68,11 +66,6 @@ def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def upsert(connection: Connection, table: Table) -> sqlite_dialect.Insert | pg_dialect.Insert:
-    """An INSERT that can say what to do `on_conflict`; both databases spell it the same."""
-    return pg_dialect.insert(table) if is_postgresql(connection) else sqlite_dialect.insert(table)
-
-
 @contextmanager
 def write(engine: Engine) -> Iterator[Connection]:
     """A transaction that commits at the end of the block, durable when the block is left.
@@ -111,11 +104,10 @@ def _sqlite(url: URL, create: bool, busy_timeout_ms: int) -> Engine:
             _create_file(Path(path))
         quoted = Path(path).absolute().as_uri()
         url = url.set(database=quoted, query={"mode": "rw", "uri": "true"})
-        engine = create_engine(
-            url, hide_parameters=True, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE
-        )
+        sizes = {"pool_size": _POOL_SIZE, "max_overflow": _POOL_SIZE}
     else:
-        engine = create_engine("sqlite://", hide_parameters=True)
+        url, sizes = make_url("sqlite://"), {}
+    engine = create_engine(url, hide_parameters=True, paramstyle="named", **sizes)
 
     @event.listens_for(engine, "connect")
     def _prepare(dbapi: sqlite3.Connection, record: Any) -> None:
@@ -134,7 +126,8 @@ def _sqlite(url: URL, create: bool, busy_timeout_ms: int) -> Engine:
             # Rows written to a file that was deleted or replaced would vanish with it.
             connection.invalidate()
             raise WorkError(f"the database {path} was removed or replaced while in use")
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+        dbapi: Any = connection.connection.dbapi_connection
+        dbapi.execute("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
 

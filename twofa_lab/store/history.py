@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, delete, insert, select
+from sqlalchemy import ClauseElement, Connection, bindparam, case, delete, insert, select
 
-from twofa_lab.store.engine import upsert
 from twofa_lab.store.schema import failed_passwords, history
+from twofa_lab.store.statements import Insert, Prepared
 
 __all__ = ["Device", "History", "load_history", "record_failed_password", "record_login"]
 
@@ -47,16 +47,36 @@ class History:
 
 
 _h = history.c
-_LOAD = select(_h.kind, _h.value, _h.count, _h.first_seen, _h.last_seen, _h.trusted_at).where(
-    _h.user_id == bindparam("user_id")
-)
 _f = failed_passwords.c
-_FAILED = (
+_LOAD = Prepared(
+    select(_h.kind, _h.value, _h.count, _h.first_seen, _h.last_seen, _h.trusted_at).where(
+        _h.user_id == bindparam("user_id")
+    )
+)
+_FAILED = Prepared(
     select(_f.at)
     .where(_f.user_id == bindparam("user_id"), _f.at >= bindparam("since"))
     .order_by(_f.at)
 )
-_ADD_FAILED = insert(failed_passwords)
+_FORGET = Prepared(
+    delete(failed_passwords).where(_f.user_id == bindparam("of"), _f.at < bindparam("before"))
+)
+_ADD_FAILED = Prepared(insert(failed_passwords), ("user_id", "at"))
+
+
+def _seen_again(own_insert: Insert) -> ClauseElement:
+    new = own_insert(history)
+    # a clock that stepped back must not make a device look older than it is
+    later = case(
+        (new.excluded.last_seen > _h.last_seen, new.excluded.last_seen), else_=_h.last_seen
+    )
+    return new.on_conflict_do_update(
+        index_elements=[_h.user_id, _h.kind, _h.value],
+        set_={"count": _h.count + 1, "last_seen": later},
+    )
+
+
+_SEEN = Prepared(_seen_again, ("user_id", "kind", "value", "count", "first_seen", "last_seen"))
 
 
 def load_history(connection: Connection, user_id: int, failed_since: int) -> History:
@@ -65,7 +85,7 @@ def load_history(connection: Connection, user_id: int, failed_since: int) -> His
     devices: dict[str, Device] = {}
     hours = [0] * 24
     completed, first_login, last_login = 0, None, None
-    rows = connection.execute(_LOAD, {"user_id": user_id}).all()
+    rows = _LOAD(connection, {"user_id": user_id}).all()
     for kind, value, count, first_seen, last_seen, trusted_at in rows:
         match kind:
             case "device":
@@ -76,7 +96,7 @@ def load_history(connection: Connection, user_id: int, failed_since: int) -> His
                 completed, first_login, last_login = count, first_seen, last_seen
             case _:
                 places[kind].add(value)
-    failed = connection.execute(_FAILED, {"user_id": user_id, "since": failed_since}).scalars()
+    failed = _FAILED(connection, {"user_id": user_id, "since": failed_since}).scalars()
     return History(
         completed_logins=completed,
         first_login=first_login,
@@ -112,20 +132,10 @@ def record_login(
     )
     fixed = {"user_id": user_id, "count": 1, "first_seen": at, "last_seen": at}
     rows = [{**fixed, "kind": kind, "value": value} for kind, value in seen if value]
-    new = upsert(connection, history)
-    # a clock that stepped back must not make a device look older than it is
-    later = case(
-        (new.excluded.last_seen > _h.last_seen, new.excluded.last_seen), else_=_h.last_seen
-    )
-    again = new.on_conflict_do_update(
-        index_elements=[_h.user_id, _h.kind, _h.value],
-        set_={"count": _h.count + 1, "last_seen": later},
-    )
-    connection.execute(again, rows)
+    _SEEN.many(connection, rows)
 
 
 def record_failed_password(connection: Connection, user_id: int, at: int, forget: int) -> None:
     """Enter a wrong password, and drop those before `forget` that no signal looks at any more."""
-    old = delete(failed_passwords).where(_f.user_id == user_id, _f.at < forget)
-    connection.execute(old)
-    connection.execute(_ADD_FAILED, {"user_id": user_id, "at": at})
+    _FORGET(connection, {"of": user_id, "before": forget})
+    _ADD_FAILED(connection, {"user_id": user_id, "at": at})

@@ -19,6 +19,7 @@ from twofa_lab.store.schema import (
     authenticators,
     challenges,
 )
+from twofa_lab.store.statements import Prepared
 
 __all__ = [
     "Attempt",
@@ -56,7 +57,7 @@ class Failure(NamedTuple):
 
 _user = accounts.c
 _MINE = update(accounts).where(_user.user_id == bindparam("of"))
-_COUNT_ACCOUNT = (
+_COUNT_ACCOUNT = Prepared(
     _MINE.where(
         _user.factor_wait_until <= bindparam("now"),
         _user.factor_failures < bindparam("limit"),
@@ -65,44 +66,44 @@ _COUNT_ACCOUNT = (
     .values(factor_failures=_user.factor_failures + 1)
     .returning(_user.factor_failures)
 )
-_UNCOUNT_ACCOUNT = _MINE.values(factor_failures=_user.factor_failures - 1)
-_THROTTLE = _MINE.values(factor_wait_until=bindparam("until"))
-_RESET_ACCOUNT = _MINE.values(factor_failures=0, factor_wait_until=0)
-_FAILURES = select(_user.factor_failures).where(_user.user_id == bindparam("of"))
+_UNCOUNT_ACCOUNT = Prepared(_MINE.values(factor_failures=_user.factor_failures - 1))
+_THROTTLE = Prepared(_MINE.values(factor_wait_until=bindparam("until")))
+_RESET_ACCOUNT = Prepared(_MINE.values(factor_failures=0, factor_wait_until=0))
+_FAILURES = Prepared(select(_user.factor_failures).where(_user.user_id == bindparam("of")))
 
 _auth = authenticators.c
+_failed = _auth.consecutive_failures
 _THIS = update(authenticators).where(_auth.id == bindparam("of"))
-_COUNT_AUTHENTICATOR = _THIS.where(
-    _auth.disabled_at.is_(None), _auth.consecutive_failures < MAX_CONSECUTIVE_FAILURES
-).values(consecutive_failures=_auth.consecutive_failures + 1)
-_UNCOUNT_AUTHENTICATOR = _THIS.values(consecutive_failures=_auth.consecutive_failures - 1)
-_RESET_AUTHENTICATOR = _THIS.values(consecutive_failures=0, last_used_at=bindparam("now"))
-_STOP = _THIS.where(
-    _auth.disabled_at.is_(None), _auth.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
-).values(disabled_at=bindparam("now"))
+_ENABLED = _THIS.where(_auth.disabled_at.is_(None))
+_COUNT_AUTHENTICATOR = Prepared(
+    _ENABLED.where(_failed < MAX_CONSECUTIVE_FAILURES).values(consecutive_failures=_failed + 1)
+)
+_UNCOUNT_AUTHENTICATOR = Prepared(_THIS.values(consecutive_failures=_failed - 1))
+_RESET_AUTHENTICATOR = Prepared(_THIS.values(consecutive_failures=0, last_used_at=bindparam("now")))
+_STOP = Prepared(
+    _ENABLED.where(_failed >= MAX_CONSECUTIVE_FAILURES).values(disabled_at=bindparam("now"))
+)
 
 _ch = challenges.c
-_COUNT_CHALLENGE = (
+_BOUND = (_ch.id == bindparam("of"), _ch.session_binding == bindparam("binding"))
+_COUNT_CHALLENGE = Prepared(
     update(challenges)
     .where(
-        _ch.id == bindparam("of"),
-        _ch.session_binding == bindparam("binding"),
+        *_BOUND,
         _ch.state == "open",
         _ch.expires > bindparam("now"),
         _ch.created <= bindparam("now") + MAX_CLOCK_STEP_MS,
         _ch.attempts < _ch.max_attempts,
     )
     .values(attempts=_ch.attempts + 1)
-    .returning(_ch.max_attempts - _ch.attempts)
+    .returning((_ch.max_attempts - _ch.attempts).label("left"))
 )
-_FAIL = (
+_FAIL = Prepared(
     update(challenges)
     .where(_ch.id == bindparam("of"), _ch.state == "open", _ch.attempts >= _ch.max_attempts)
     .values(state="failed")
 )
-_LEFT = select(_ch.max_attempts - _ch.attempts, _ch.state, _ch.expires).where(
-    _ch.id == bindparam("of"), _ch.session_binding == bindparam("binding")
-)
+_LEFT = Prepared(select(_ch.max_attempts - _ch.attempts, _ch.state, _ch.expires).where(*_BOUND))
 
 
 def count_attempt(
@@ -120,29 +121,29 @@ def count_attempt(
     over.
     """
     mine = {"of": answered.user_id}
-    counted = connection.execute(_COUNT_ACCOUNT, {**mine, "now": now, "limit": lock_after})
+    counted = _COUNT_ACCOUNT(connection, {**mine, "now": now, "limit": lock_after})
     failures = counted.scalar_one_or_none()
     if failures is None:
-        so_far = connection.execute(_FAILURES, mine).scalar_one_or_none() or 0
+        so_far = _FAILURES(connection, mine).scalar_one_or_none() or 0
         return Attempt("locked" if so_far >= lock_after else "throttled", 0)
     device = answered.authenticator_id
-    if device is not None and connection.execute(_COUNT_AUTHENTICATOR, {"of": device}).rowcount < 1:
-        connection.execute(_UNCOUNT_ACCOUNT, mine)
+    if device is not None and _COUNT_AUTHENTICATOR(connection, {"of": device}).rowcount < 1:
+        _UNCOUNT_ACCOUNT(connection, mine)
         return Attempt("disabled", 0)
     this = {"of": answered.id, "binding": answered.session_binding}
-    left = connection.execute(_COUNT_CHALLENGE, {**this, "now": now}).scalar_one_or_none()
+    left = _COUNT_CHALLENGE(connection, {**this, "now": now}).scalar_one_or_none()
     if left is None:
-        connection.execute(_UNCOUNT_ACCOUNT, mine)
+        _UNCOUNT_ACCOUNT(connection, mine)
         if device is not None:
-            connection.execute(_UNCOUNT_AUTHENTICATOR, {"of": device})
+            _UNCOUNT_AUTHENTICATOR(connection, {"of": device})
         return Attempt(_why(connection, this, now), 0)
     if (wait := wait_ms(failures)) > 0:
-        connection.execute(_THROTTLE, {**mine, "until": now + wait})
+        _THROTTLE(connection, {**mine, "until": now + wait})
     return Attempt("", left)
 
 
 def _why(connection: Connection, this: Mapping[str, object], now: int) -> str:
-    row = connection.execute(_LEFT, this).first()
+    row = _LEFT(connection, this).first()
     if row is None:
         return "closed"
     left, state, expires = row
@@ -158,10 +159,10 @@ def record_failure(connection: Connection, answered: Challenge, now: int) -> Fai
     disabled = False
     if answered.authenticator_id is not None:
         stop = {"of": answered.authenticator_id, "now": now}
-        disabled = connection.execute(_STOP, stop).rowcount == 1
-    connection.execute(_FAIL, {"of": answered.id})
+        disabled = _STOP(connection, stop).rowcount == 1
+    _FAIL(connection, {"of": answered.id})
     this = {"of": answered.id, "binding": answered.session_binding}
-    row = connection.execute(_LEFT, this).first()
+    row = _LEFT(connection, this).first()
     return Failure(0 if row is None else max(int(row[0]), 0), disabled)
 
 
@@ -170,22 +171,22 @@ def record_success(connection: Connection, answered: Challenge, now: int) -> Non
 
     Call it once `consume_challenge` said yes, in the same transaction.
     """
-    connection.execute(_RESET_ACCOUNT, {"of": answered.user_id})
+    _RESET_ACCOUNT(connection, {"of": answered.user_id})
     if answered.authenticator_id is not None:
-        connection.execute(_RESET_AUTHENTICATOR, {"of": answered.authenticator_id, "now": now})
+        _RESET_AUTHENTICATOR(connection, {"of": answered.authenticator_id, "now": now})
 
 
 _COUNT_PASSWORD = {
-    own: _MINE.values({failures: failures + 1}).returning(failures)
+    own: Prepared(_MINE.values({failures: failures + 1}).returning(failures))
     for own, failures in ((True, _user.own_device_failures), (False, _user.stranger_failures))
 }
 _PASSWORD_WAIT = {
-    True: _MINE.values(own_device_wait_until=bindparam("until")),
-    False: _MINE.values(stranger_wait_until=bindparam("until")),
+    True: Prepared(_MINE.values(own_device_wait_until=bindparam("until"))),
+    False: Prepared(_MINE.values(stranger_wait_until=bindparam("until"))),
 }
 _RESET_PASSWORD = {
-    True: _MINE.where(_user.own_device_failures > 0).values(own_device_failures=0),
-    False: _MINE.where(_user.stranger_failures > 0).values(stranger_failures=0),
+    True: Prepared(_MINE.where(_user.own_device_failures > 0).values(own_device_failures=0)),
+    False: Prepared(_MINE.where(_user.stranger_failures > 0).values(stranger_failures=0)),
 }
 
 
@@ -202,14 +203,14 @@ def count_password_failure(
     How many that makes on that side (0 for an unknown account). `wait_ms` as in `count_attempt`.
     """
     mine = {"of": user_id}
-    failures = connection.execute(_COUNT_PASSWORD[own_device], mine).scalar_one_or_none()
+    failures = _COUNT_PASSWORD[own_device](connection, mine).scalar_one_or_none()
     if failures is None:
         return 0
     if (wait := wait_ms(failures)) > 0:
-        connection.execute(_PASSWORD_WAIT[own_device], {**mine, "until": now + wait})
+        _PASSWORD_WAIT[own_device](connection, {**mine, "until": now + wait})
     return int(failures)
 
 
 def reset_password_failures(connection: Connection, user_id: int, *, own_device: bool) -> None:
     """A login completed: the counter of that side starts again."""
-    connection.execute(_RESET_PASSWORD[own_device], {"of": user_id})
+    _RESET_PASSWORD[own_device](connection, {"of": user_id})

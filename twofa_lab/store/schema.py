@@ -154,6 +154,7 @@ challenges = Table(
     CheckConstraint("state in ('open', 'consumed', 'failed', 'cancelled')", "state"),
     CheckConstraint("attempts <= max_attempts", "attempts"),
     Index(None, "user_id"),
+    sqlite_with_rowid=False,
 )
 
 messages = Table(
@@ -222,6 +223,7 @@ sessions = Table(
     Column("ended", BigInteger),
     CheckConstraint("aal between 1 and 3", "aal"),
     Index(None, "user_id"),
+    sqlite_with_rowid=False,
 )
 
 history = Table(

@@ -212,6 +212,7 @@ def upgrade() -> None:
             ["user_id"], ["accounts.user_id"], name="fk_sessions_user_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id_hash", name="pk_sessions"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_sessions_user_id", "sessions", ["user_id"])
     op.create_table(
@@ -262,6 +263,7 @@ def upgrade() -> None:
             ["user_id"], ["accounts.user_id"], name="fk_challenges_user_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name="pk_challenges"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_challenges_user_id", "challenges", ["user_id"])
     op.create_table(
