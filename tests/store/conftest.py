@@ -17,6 +17,8 @@ from twofa_lab.store.migrations import upgrade
 from twofa_lab.store.schema import metadata
 from twofa_lab.store.testing import postgresql_cluster
 
+HASH = "not a password's"
+
 NOW = 1_750_000_000_000
 _numbers = itertools.count()
 
@@ -32,7 +34,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    with postgresql_cluster() as url:
+    with postgresql_cluster(durable=False) as url:
         if url is None:
             pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
         yield url
@@ -113,7 +115,7 @@ def user(engine: Engine, keyring: Keyring) -> int:
             keyring,
             user_id=7,
             name="ada",
-            password_hash="$argon2id$…",
+            password_hash=HASH,
             created=NOW,
             home_zone="Europe/London",
             phone="+15005550006",

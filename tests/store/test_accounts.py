@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select, text
 
 from twofa_lab.errors import InputError, WorkError
 from twofa_lab.store import accounts as acc
@@ -14,15 +16,17 @@ from twofa_lab.store.history import record_failed_password, record_login
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import metadata
 
+HASH = "not a password's"
 
-def add(engine: Engine, keyring: Keyring, user_id: int, name: str, **more: str) -> None:
+
+def add(engine: Engine, keyring: Keyring, user_id: int, name: str, **more: Any) -> None:
     with write(engine) as c:
         acc.add_account(
             c,
             keyring,
             user_id=user_id,
             name=name,
-            password_hash="h",
+            password_hash=HASH,
             created=1,
             home_zone="UTC",
             **more,
@@ -68,7 +72,7 @@ def test_two_accounts_ciphertexts_cannot_be_swapped(engine: Engine, keyring: Key
         for user_id in (1, 2):
             found = acc.account(c, user_id)
             assert found is not None
-            with pytest.raises(WorkError, match=f"accounts.phone of account {user_id}"):
+            with pytest.raises(WorkError, match=rf"accounts\.phone of account {user_id}"):
                 acc.phone_of(keyring, found)
 
 
@@ -101,10 +105,14 @@ def test_a_new_password_ends_every_wait(engine: Engine, user: int, now: int) -> 
         "update accounts set factor_failures = 9, factor_wait_until = 9, stranger_failures = 9,"
         " stranger_wait_until = 9, own_device_failures = 9, own_device_wait_until = 9"
     )
-    for mend in (
-        lambda c: acc.set_password(c, user, "new", now),
-        lambda c: acc.reset_failures(c, user),
-    ):
+
+    def new_password(c: Connection) -> bool:
+        return acc.set_password(c, user, "new", now)
+
+    def unlocked(c: Connection) -> bool:
+        return acc.reset_failures(c, user)
+
+    for mend in (new_password, unlocked):
         with write(engine) as c:
             c.execute(text(spoil))
             assert mend(c)
@@ -113,7 +121,7 @@ def test_a_new_password_ends_every_wait(engine: Engine, user: int, now: int) -> 
         assert found.factor_failures == found.factor_wait_until == 0
         assert found.stranger_failures == found.stranger_wait_until == 0
         assert found.own_device_failures == found.own_device_wait_until == 0
-    assert (found.password_hash, found.password_changed_at) == ("new", now)
+        assert (found.password_hash, found.password_changed_at) == ("new", now)
 
 
 def test_erasing_leaves_no_row(engine: Engine, keyring: Keyring, user: int, now: int) -> None:

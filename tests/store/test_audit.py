@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - tampering is SQL with the tests' own numbers in it
 """The chain names the first bad row for every kind of tampering; the anchor guards its tail."""
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ def signer(keyring: Keyring) -> Ed25519PrivateKey:
 
 @pytest.fixture
 def chain(engine: Engine, now: int) -> Engine:
-    """Twenty rows, appended two at a time."""
-    for i in range(0, ROWS, 2):
+    """Twenty rows, appended two at a time, in two transactions."""
+    for start in (0, 10):
         with write(engine) as c:
-            last = audit.append(
-                c,
-                [
-                    Event(now + i, "attempt", 7, {"challenge": f"c{i}", "left": 4}),
-                    Event(now + i + 1, "outcome", None, {"outcome": "verified"}),
-                ],
-            )
+            for i in range(start, start + 10, 2):
+                last = audit.append(
+                    c,
+                    [
+                        Event(now + i, "attempt", 7, {"challenge": f"c{i}", "left": 4}),
+                        Event(now + i + 1, "outcome", None, {"outcome": "verified"}),
+                    ],
+                )
     assert last == ROWS
     return engine
 
@@ -64,9 +66,7 @@ def rechain(c: Connection, after: int) -> None:
     for row in c.execute(text(query)).all():
         canonical = json.dumps(list(row), separators=(",", ":")).encode()
         previous = hashlib.sha256(previous + canonical).digest()
-        c.execute(
-            text("update audit set hash = :h where seq = :s"), {"h": previous, "s": row.seq}
-        )
+        c.execute(text("update audit set hash = :h where seq = :s"), {"h": previous, "s": row.seq})
 
 
 def test_an_untouched_chain_verifies(chain: Engine) -> None:
@@ -257,9 +257,7 @@ def test_an_empty_audit_has_nothing_to_sign(
         assert audit.latest_checkpoint(c) is None
 
 
-def test_the_anchor_travels_as_one_line(
-    chain: Engine, signer: Ed25519PrivateKey, now: int
-) -> None:
+def test_the_anchor_travels_as_one_line(chain: Engine, signer: Ed25519PrivateKey, now: int) -> None:
     anchor = signed(chain, signer, now)
     line = anchor.to_json()
     assert "\n" not in line

@@ -12,6 +12,8 @@ from twofa_lab.store import authenticators as auth
 from twofa_lab.store.engine import write
 from twofa_lab.store.keyring import Keyring
 
+HASH = "not a password's"
+
 
 @pytest.fixture
 def device(engine: Engine, keyring: Keyring, user: int, now: int) -> int:
@@ -87,7 +89,7 @@ def test_steps_are_accepted_once_and_only_forward(
 
     with write(sqlite_engine) as c:
         add_account(
-            c, keyring, user_id=1, name="a", password_hash="h", created=now, home_zone="UTC"
+            c, keyring, user_id=1, name="a", password_hash=HASH, created=now, home_zone="UTC"
         )
         device = auth.add_authenticator(
             c, keyring, user_id=1, kind="totp", label="", created=now, secret=b"s"

@@ -32,6 +32,8 @@ login = st.tuples(
     st.integers(0, 23),
 )
 
+HASH = "not a password's"
+
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(login, max_size=15))
@@ -40,7 +42,7 @@ def test_a_history_is_what_its_logins_say(
 ) -> None:
     """Times in any order: a clock that steps back never makes a device look older."""
     with write(sqlite_engine) as c:
-        add_account(c, keyring, user_id=1, name="a", password_hash="h", created=0, home_zone="UTC")
+        add_account(c, keyring, user_id=1, name="a", password_hash=HASH, created=0, home_zone="UTC")
         for at, device, country, region, hour in logins:
             record_login(c, 1, at, device=device, country=country, region=region, hour=hour)
         found = load_history(c, 1, 0)
@@ -78,7 +80,7 @@ def test_loading_takes_two_queries(engine: Engine, user: int, now: int) -> None:
 
 def test_an_accounts_history_is_its_own(engine: Engine, user: int, keyring: Keyring) -> None:
     with write(engine) as c:
-        add_account(c, keyring, user_id=8, name="b", password_hash="h", created=0, home_zone="UTC")
+        add_account(c, keyring, user_id=8, name="b", password_hash=HASH, created=0, home_zone="UTC")
         record_login(c, 8, 5, device="1", country="NO", region="", hour=0)
         record_failed_password(c, 8, 5, forget=0)
         assert load_history(c, user, 0).completed_logins == 0

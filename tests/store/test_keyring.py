@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofa_lab.errors import InputError, WorkError
@@ -162,6 +162,7 @@ def test_one_key_may_not_serve_two_ends() -> None:
         Keyring({"k1": KEY}, "k1", KEY)
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
 def test_no_text_breaks_the_reader(text: str) -> None:
     with pytest.raises(InputError):

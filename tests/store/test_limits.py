@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from twofa_lab.store.challenges import (
 from twofa_lab.store.engine import write
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import MAX_CONSECUTIVE_FAILURES
+
+HASH = "not a password's"
 
 S = b"session"
 
@@ -91,7 +95,7 @@ def test_every_refusal_and_none_is_counted(engine: Engine, user: int, now: int) 
         one = opened(c, user, now)
         assert attempt(c, one, now + 600_000) == "expired"
         assert attempt(c, one, now - 90_001) == "closed"
-        stranger = Challenge(**{**_fields(one), "session_binding": b"other"})
+        stranger = replace(one, session_binding=b"other")
         assert attempt(c, stranger) == "closed"
         close_challenge(c, "c1", S)
         assert attempt(c, one) == "closed"
@@ -104,10 +108,6 @@ def test_every_refusal_and_none_is_counted(engine: Engine, user: int, now: int) 
         three = opened(c, user, now, "c3")
         set_status(c, user, "closed", was="active")
         assert attempt(c, three) == "throttled"
-
-
-def _fields(one: Challenge) -> dict[str, object]:
-    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def test_waits_hold_across_sessions_and_end_with_success(
@@ -201,7 +201,7 @@ def test_no_sequence_of_acts_buys_more_attempts(
     """A model in plain Python says what each act may do."""
     with write(sqlite_engine) as c:
         add_account(
-            c, keyring, user_id=1, name="a", password_hash="h", created=now, home_zone="UTC"
+            c, keyring, user_id=1, name="a", password_hash=HASH, created=now, home_zone="UTC"
         )
         made, used, failures, over = 0, 0, 0, False
         one = opened(c, 1, now, "c0")

@@ -83,9 +83,7 @@ def test_notices(engine: Engine, user: int, now: int) -> None:
     assert (found.kind, found.masked_address) == ("factor_added", "a***@e")
 
 
-def test_tidying_takes_what_is_over(
-    engine: Engine, user: int, now: int, keyring: Keyring
-) -> None:
+def test_tidying_takes_what_is_over(engine: Engine, user: int, now: int, keyring: Keyring) -> None:
     with write(engine) as c:
         for name, expires in (("old", now - 1), ("new", now)):
             add_challenge(

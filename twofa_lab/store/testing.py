@@ -38,11 +38,12 @@ def find_postgresql() -> Path | None:
 
 
 @contextmanager
-def postgresql_cluster() -> Iterator[str | None]:
+def postgresql_cluster(*, durable: bool = True) -> Iterator[str | None]:
     """Start a new cluster; its superuser's URL, or None where no PostgreSQL is installed.
 
     It listens on 127.0.0.1 only, asks for a random password, and is gone with its files when the
-    block ends. PostgreSQL refuses to run as root, so root runs it as the user `postgres`.
+    block ends. PostgreSQL refuses to run as root, so root runs it as the user `postgres`. Tests
+    that kill no server save time with `durable=False` (no fsync).
     """
     programs = find_postgresql()
     if programs is None:
@@ -53,7 +54,7 @@ def postgresql_cluster() -> Iterator[str | None]:
     try:
         if owner:
             os.chown(folder, owner["user"], owner["group"])
-        yield from _run(programs, folder, owner)
+        yield from _run(programs, folder, owner, durable)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,7 +69,7 @@ def _owner() -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
-def _run(programs: Path, folder: Path, owner: dict[str, Any]) -> Iterator[str]:
+def _run(programs: Path, folder: Path, owner: dict[str, Any], durable: bool) -> Iterator[str]:
     password = secrets.token_hex(16)
     (folder / "password").write_text(password)
     if owner:
@@ -85,10 +86,12 @@ def _run(programs: Path, folder: Path, owner: dict[str, Any]) -> Iterator[str]:
     if made.returncode:
         raise WorkError(f"initdb failed: {made.stderr.strip().splitlines()[-1:]}")
     port = _free_port()
-    settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=100")
-    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
-    for setting in settings:
-        command += ["-c", setting]
+    fsync = "on" if durable else "off"
+    command = [
+        *(str(programs / "postgres"), "-D", str(data), "-p", str(port)),
+        *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+        *("-c", f"fsync={fsync}"),
+    ]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
             command, stdout=log, stderr=log, cwd=folder, **owner

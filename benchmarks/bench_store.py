@@ -1,6 +1,6 @@
 """How fast the store is: a whole SMS-challenged login, audit appends, verifying a million rows.
 
-    python benchmarks/store.py [--rows 1000000] [--logins 1500] [--postgresql]
+    python benchmarks/bench_store.py [--rows 1000000] [--logins 1500] [--postgresql]
 
 A login is every statement the flow needs, in three durable transactions (password and challenge;
 the send; the answer), without password hash, risk decision and provider. Also the share of each
@@ -41,6 +41,11 @@ def clocked(name: str) -> Iterator[None]:
     spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
 
 
+def need(held: bool) -> None:
+    if not held:
+        raise SystemExit("a step of the benchmark did not do what it measures")
+
+
 def fill(engine: Engine, keyring: Keyring) -> None:
     """Accounts with a phone and 200 logins of history each."""
     with write(engine) as c:
@@ -50,7 +55,7 @@ def fill(engine: Engine, keyring: Keyring) -> None:
                 keyring,
                 user_id=user,
                 name=f"user{user}",
-                password_hash="$argon2id$" + "x" * 80,  # noqa: S106 - no password
+                password_hash="$argon2id$" + "x" * 80,
                 created=NOW,
                 home_zone="Europe/London",
                 phone=f"+1500555{user:04}",
@@ -79,7 +84,7 @@ def login(engine: Engine, keyring: Keyring, number: int) -> None:
     challenge_id = secrets.token_urlsafe(16)
     with clocked("1 password and challenge"), write(engine) as c:
         who = accounts.account_by_name(c, f"user{user}")
-        assert who is not None
+        need(who is not None)
         history.load_history(c, user, now - 1_800_000)
         (phone,) = authenticators.authenticators_of(c, user)
         number_in_clear = authenticators.secret_of(keyring, phone).decode()
@@ -121,10 +126,10 @@ def login(engine: Engine, keyring: Keyring, number: int) -> None:
         audit.append(c, [Event(now + 200, "send", user, {"channel": "sms", "price": 8300})])
     with clocked("3 answer"), write(engine) as c:
         answered = challenges.challenge(c, challenge_id, binding)
-        assert answered is not None
+        need(answered is not None)
         attempt = limits.count_attempt(c, answered, now + 9_000, lambda _failures: 0)
-        assert attempt.allowed
-        assert challenges.consume_challenge(c, challenge_id, binding, now + 9_000)
+        need(attempt.allowed)
+        need(challenges.consume_challenge(c, challenge_id, binding, now + 9_000))
         limits.record_success(c, answered, now + 9_000)
         limits.reset_password_failures(c, user, own_device=False)
         challenges.cancel_pending_messages(c, challenge_id)
@@ -136,9 +141,7 @@ def login(engine: Engine, keyring: Keyring, number: int) -> None:
             amr="pwd otp mfa",
             now=now + 9_000,
         )
-        history.record_login(
-            c, user, now + 9_000, device="7", country="GB", region="LND", hour=9
-        )
+        history.record_login(c, user, now + 9_000, device="7", country="GB", region="LND", hour=9)
         audit.append(
             c,
             [
@@ -154,20 +157,21 @@ def logins(engine: Engine, count: int) -> dict[str, object]:
     for number in range(100):
         login(engine, keyring, number)
     spent.clear()
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     for number in range(100, 100 + count):
         login(engine, keyring, number)
-    seconds = time.perf_counter() - start
-    empty = time.perf_counter()
-    for _ in range(300):
-        with write(engine) as c:
-            c.execute(text("update accounts set prompts_declined = 0 where user_id = 1"))
-    commit = (time.perf_counter() - empty) / 300
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
+    with clocked("small"):
+        for _ in range(300):
+            with write(engine) as c:
+                c.execute(text("update accounts set prompts_declined = 0 where user_id = 1"))
+    small = spent.pop("small") / 300
     return {
         "logins_per_second": round(count / seconds),
         "ms_per_login": round(1_000 * seconds / count, 3),
+        "processor_ms_per_login": round(1_000 * worked / count, 3),
         "ms_by_transaction": {k: round(1_000 * v / count, 3) for k, v in spent.items()},
-        "ms_of_one_small_transaction": round(1_000 * commit, 3),
+        "ms_of_one_small_transaction": round(1_000 * small, 3),
     }
 
 
@@ -191,8 +195,14 @@ def verifying(engine: Engine, rows: int) -> dict[str, object]:
             detail = f'{{"challenge":"{n:022}","channel":"sms","left":4,"right":false}}'
             previous = audit._link(previous, seq, NOW + n, n % 5_000, "attempt", detail)
             batch.append(
-                dict(seq=seq, at=NOW + n, user_id=n % 5_000, event="attempt", detail=detail,
-                     hash=previous)
+                {
+                    "seq": seq,
+                    "at": NOW + n,
+                    "user_id": n % 5_000,
+                    "event": "attempt",
+                    "detail": detail,
+                    "hash": previous,
+                }
             )
             if len(batch) == 20_000:
                 c.execute(insert(audit_table), batch)
@@ -200,11 +210,15 @@ def verifying(engine: Engine, rows: int) -> dict[str, object]:
         if batch:
             c.execute(insert(audit_table), batch)
     with read(engine) as c:
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         found = audit.verify(c)
-        seconds = time.perf_counter() - start
-    assert found.ok
-    return {"rows": found.rows, "seconds": round(seconds, 2)}
+        seconds, worked = time.perf_counter() - start, time.process_time() - worked
+    need(found.ok)
+    return {
+        "rows": found.rows,
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(worked, 2),
+    }
 
 
 def measure(engine: Engine, arguments: argparse.Namespace) -> dict[str, object]:
@@ -226,7 +240,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.postgresql:
         with postgresql_cluster() as url:
-            assert url is not None, "PostgreSQL is not installed"
+            need(url is not None)
             found = measure(connect(url), arguments)
     else:
         with tempfile.TemporaryDirectory() as folder:
