@@ -62,5 +62,5 @@ lab: setup ## Open JupyterLab on the notebooks
 
 clean: ## Remove caches and generated reports; keeps .venv and runs/
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find twofa_lab tests benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 	find reports -type f ! -name .gitkeep -delete

@@ -219,6 +219,7 @@ OUTCOMES = Table(
     (
         Column("login_id", "int64", "the row of the logins table"),
         Column("signals", "uint8", "bit mask over SIGNALS"),
+        Column("failures", "uint8", "failed passwords for the account in the window before"),
         Column("score", "float64", "risk in [0, 1]"),
         Column("decision", "uint8", "index into DECISIONS; 255 where none was taken"),
         Column("trusted", "bool", "a trusted device lifted the challenge"),

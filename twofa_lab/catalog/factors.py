@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from twofa_lab.tables import CHANNELS, FACTORS
 
-__all__ = ["ENTRY_PERCENT", "FACTOR_FACTS", "STRENGTH_ORDER", "FactorFacts"]
+__all__ = ["CODE_LIFE_SECONDS", "ENTRY_PERCENT", "FACTOR_FACTS", "STRENGTH_ORDER", "FactorFacts"]
+
+CODE_LIFE_SECONDS = 600
+"""A code sent out of band dies after ten minutes: NIST SP 800-63B-4 section 3.1.3.2."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ FACTOR_FACTS = (
                 (0.0, 0.0), "High-assurance, returning users"),
     FactorFacts("push", "Push approval", "push", "none", 4, "Strong", "Low", (0.0, 0.02),
                 "App-having users"),
-    FactorFacts("passkey", "Passkey (FIDO2)", "passkey", "none", 5, "Strongest", "Low (after setup)",
-                (0.0, 0.0), "High-stakes admin actions"),
+    FactorFacts("passkey", "Passkey (FIDO2)", "passkey", "none", 5, "Strongest",
+                "Low (after setup)", (0.0, 0.0), "High-stakes admin actions"),
     FactorFacts("hardware_key", "Hardware key", "hardware_key", "none", 6, "Strongest",
                 "High (purchase)", (0.0, 0.0), "Enterprise admin, regulated industries"),
 )  # fmt: skip

@@ -19,7 +19,11 @@ __all__ = [
     "COMPLETED",
     "FAILED",
     "FIRST_SEEN",
+    "HOURS",
     "LAST_COMPLETED",
+    "NEVER_SEEN",
+    "SEEN",
+    "TRUSTED",
     "TRUST_VOID",
     "History",
     "find_device",
@@ -27,32 +31,31 @@ __all__ = [
     "recent_failures",
     "record_completed",
     "record_failed_password",
+    "seen_country",
+    "seen_region",
     "start_account",
 ]
 
-EPOCH, MASK, COMPLETED, FAILED, LAST_COMPLETED, FIRST_SEEN, TRUST_VOID = range(7)
-_FAILURE_RING = 32
-_NEVER_SEEN = -(2**62)
+_ID, _EPOCH, SEEN, TRUSTED = range(4)  # columns of `History.devices`
+_NOW, _MASK, _REGIONS, COMPLETED, FAILED, LAST_COMPLETED, FIRST_SEEN, TRUST_VOID = range(8)
+HOURS = 8  # 24 counts from here in `History.numbers`, then the ring of failure times
+_RING = HOURS + 24
+_RING_SIZE = 32
+NEVER_SEEN = -(2**62)
 
 
 class History(NamedTuple):
-    """The workspace. Tables carry an epoch beside each entry: an entry of another epoch belongs to
-    an account walked before, and counts as empty.
+    """The workspace: three int64 arrays, few enough for compiled code to keep at hand.
 
-    `devices*`: open-addressed table keyed by device id, with the time of the last completed login
-    on the device and the time it was last trusted. `countries`, `regions`: the epoch in which the
-    code was seen. `hours`: completed logins by hour of the account's local day. `failures`: ring
-    of the times of the latest failed passwords. `numbers`: the counters named above.
+    `devices`: an open-addressed table, one row a device: id, epoch, time of the last completed
+    login, time it was last trusted. `places`: the epoch in which each country, then each region,
+    was last seen. An entry of another epoch belongs to an account walked before and counts as
+    empty. `numbers`: counters, completed logins by hour of the account's day, and a ring of the
+    times of the latest failed passwords.
     """
 
     devices: Array
-    device_epoch: Array
-    device_seen: Array
-    device_trusted: Array
-    countries: Array
-    regions: Array
-    hours: Array
-    failures: Array
+    places: Array
     numbers: Array
 
 
@@ -60,21 +63,17 @@ def new_history(most_rows: int, countries: int, regions: int) -> History:
     """A workspace for accounts of at most `most_rows` logins and codes below the given counts.
 
     >>> new_history(100, 5, 20).devices.shape
-    (256,)
+    (256, 4)
     """
     capacity = 8
     while capacity < 2 * most_rows + 2:
         capacity *= 2
+    numbers = np.zeros(_RING + _RING_SIZE, np.int64)
+    numbers[_REGIONS] = countries
     return History(
-        devices=np.zeros(capacity, np.uint64),
-        device_epoch=np.zeros(capacity, np.int64),
-        device_seen=np.zeros(capacity, np.int64),
-        device_trusted=np.zeros(capacity, np.int64),
-        countries=np.zeros(countries + 1, np.int64),
-        regions=np.zeros(regions + 1, np.int64),
-        hours=np.zeros(24, np.int32),
-        failures=np.zeros(_FAILURE_RING, np.int64),
-        numbers=np.zeros(7, np.int64),
+        devices=np.zeros((capacity, 4), np.int64),
+        places=np.zeros(countries + regions, np.int64),
+        numbers=numbers,
     )
 
 
@@ -85,39 +84,51 @@ def start_account(history: History, rows: int) -> None:
     while capacity < 2 * rows + 2:
         capacity *= 2
     numbers = history.numbers
-    numbers[EPOCH] += 1
-    numbers[MASK] = capacity - 1
+    numbers[_NOW] += 1
+    numbers[_MASK] = capacity - 1
     numbers[COMPLETED] = 0
     numbers[FAILED] = 0
-    numbers[LAST_COMPLETED] = _NEVER_SEEN
-    numbers[FIRST_SEEN] = _NEVER_SEEN
-    numbers[TRUST_VOID] = _NEVER_SEEN
-    history.hours[:] = 0
+    numbers[LAST_COMPLETED] = NEVER_SEEN
+    numbers[FIRST_SEEN] = NEVER_SEEN
+    numbers[TRUST_VOID] = NEVER_SEEN
+    for hour in range(24):
+        numbers[HOURS + hour] = 0
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def find_device(history: History, device: np.uint64) -> tuple[int, bool]:
+def find_device(history: History, device: int) -> tuple[int, bool]:
     """The slot of a device and whether the account knows it (else the slot to put it in)."""
-    numbers = history.numbers
-    epoch = numbers[EPOCH]
-    mask = numbers[MASK]
-    mixed = device * np.uint64(0x9E3779B97F4A7C15)
-    slot = np.int64(mixed >> np.uint64(40)) & mask
-    while history.device_epoch[slot] == epoch:
-        if history.devices[slot] == device:
+    devices = history.devices
+    now = history.numbers[_NOW]
+    mask = history.numbers[_MASK]
+    slot = (device ^ (device >> 32)) & mask
+    while devices[slot, _EPOCH] == now:
+        if devices[slot, _ID] == device:
             return slot, True
         slot = (slot + 1) & mask
     return slot, False
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
+def seen_country(history: History, country: int) -> bool:
+    """Whether a login of the account was completed from this country."""
+    return history.places[country] == history.numbers[_NOW]
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def seen_region(history: History, region: int) -> bool:
+    """Whether a login of the account was completed from this region."""
+    return history.places[history.numbers[_REGIONS] + region] == history.numbers[_NOW]
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
 def recent_failures(history: History, since: int) -> int:
     """Failed passwords at or after `since` (at most 32 are remembered)."""
-    failed = history.numbers[FAILED]
+    numbers = history.numbers
+    failed = numbers[FAILED]
+    most = min(failed, _RING_SIZE)
     count = 0
-    while count < min(failed, _FAILURE_RING):
-        if history.failures[(failed - 1 - count) % _FAILURE_RING] < since:
-            break
+    while count < most and numbers[_RING + ((failed - 1 - count) & (_RING_SIZE - 1))] >= since:
         count += 1
     return count
 
@@ -125,9 +136,9 @@ def recent_failures(history: History, since: int) -> int:
 @nb.njit(cache=True, nogil=True, inline="always")
 def record_failed_password(history: History, time: int) -> None:
     """Remember a wrong password at `time` (ms)."""
-    failed = history.numbers[FAILED]
-    history.failures[failed % _FAILURE_RING] = time
-    history.numbers[FAILED] = failed + 1
+    numbers = history.numbers
+    numbers[_RING + (numbers[FAILED] & (_RING_SIZE - 1))] = time
+    numbers[FAILED] += 1
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
@@ -137,7 +148,7 @@ def record_completed(
     known: bool,
     time: int,
     hour: int,
-    device: np.uint64,
+    device: int,
     country: int,
     region: int,
     trusts: bool,
@@ -148,20 +159,21 @@ def record_completed(
     are never taken for the same. `trusts` marks the device as trusted from `time` on.
     """
     numbers = history.numbers
-    epoch = numbers[EPOCH]
+    now = numbers[_NOW]
     if device != 0:
+        entry = history.devices[slot]
         if not known:
-            history.devices[slot] = device
-            history.device_epoch[slot] = epoch
-            history.device_trusted[slot] = _NEVER_SEEN
-        history.device_seen[slot] = time
+            entry[_ID] = device
+            entry[_EPOCH] = now
+            entry[TRUSTED] = NEVER_SEEN
+        entry[SEEN] = time
         if trusts:
-            history.device_trusted[slot] = time
+            entry[TRUSTED] = time
     if country >= 0:
-        history.countries[country] = epoch
+        history.places[country] = now
     if region >= 0:
-        history.regions[region] = epoch
-    history.hours[hour] += 1
+        history.places[numbers[_REGIONS] + region] = now
+    numbers[HOURS + hour] += 1
     if numbers[COMPLETED] == 0:
         numbers[FIRST_SEEN] = time
     numbers[COMPLETED] += 1

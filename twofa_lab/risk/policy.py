@@ -6,19 +6,20 @@ The YAML form is a file a security engineer takes into a review; unknown keys ar
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from twofa_lab.errors import InputError
+from twofa_lab.errors import InputError, WorkError
 from twofa_lab.risk.rules import RulePoints
 
 __all__ = ["BUILT_IN", "Channel", "Fallback", "Limits", "Policy", "input_error", "read_yaml"]
 
 Channel = Literal["whatsapp", "sms", "voice"]
-_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: YAML's "no" is not 0.0
 _MAX_FILE = 1_000_000
 
 
@@ -114,7 +115,7 @@ class Policy(_Strict):
         """A built-in policy by name, or the policy in the YAML file of that path."""
         if name in BUILT_IN:
             return BUILT_IN[name]
-        if not Path(name).is_file():
+        if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises for a name too long
             raise InputError(
                 f"no policy {name!r}: name one of {', '.join(BUILT_IN)} or a policy file"
             )
@@ -139,9 +140,12 @@ class Policy(_Strict):
         return text
 
     def save(self, path: str | Path) -> Path:
-        """Write the policy to a YAML file and return its path."""
+        """Write the policy to a YAML file and return its path; `WorkError` where that fails."""
         target = Path(path)
-        target.write_text(self.to_yaml(), encoding="utf-8")
+        try:
+            target.write_text(self.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise WorkError(f"{target}: {error.strerror or error}") from None
         return target
 
     def differences(self, other: Policy) -> dict[str, tuple[object, object]]:
@@ -171,13 +175,36 @@ def _flat(content: dict[str, object], prefix: str = "") -> dict[str, object]:
     return flat
 
 
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise InputError(f"line {line} uses an alias; write the value out instead")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise InputError(f"line {key.start_mark.line + 1} gives a key a second time")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | Path) -> dict[str, object]:
-    """The mapping in a YAML file, read safely; `InputError` in one line otherwise."""
+    """The mapping in a YAML file, read safely; `InputError` in one line otherwise.
+
+    Aliases and keys given twice are refused: a few of the former can fill the memory, and one of
+    the latter would be lost.
+    """
     source = Path(path)
     try:
         if source.stat().st_size > _MAX_FILE:
-            raise InputError(f"{source}: larger than {_MAX_FILE:,} bytes, not a file of ours")
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+            raise InputError(f"larger than {_MAX_FILE:,} bytes, not a file of ours")
+        content = yaml.load(source.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
+    except InputError as error:
+        raise input_error(source, error) from None
     except OSError as error:
         raise InputError(f"{source}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -188,6 +215,8 @@ def read_yaml(path: str | Path) -> dict[str, object]:
         raise InputError(f"{source}: not valid YAML{where}") from None
     except RecursionError:
         raise InputError(f"{source}: nested too deeply") from None
+    except (ValueError, LookupError, AttributeError, ArithmeticError):  # 2026-99-99
+        raise InputError(f"{source}: not valid YAML: a number or date that is none") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{source}: expected keys and values; the file may be cut short")
     return content
@@ -198,9 +227,11 @@ def input_error(path: str | Path, error: ValidationError | InputError) -> InputE
     if isinstance(error, InputError):
         return InputError(f"{path}: {error}")
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = " ".join(".".join(str(part) for part in first["loc"]).split())[:80]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    what = {"extra_forbidden": "unknown key", "missing": "missing key"}.get(
-        first["type"], first["msg"].removeprefix("Value error, ")
-    )
+    what = {
+        "extra_forbidden": "unknown key",
+        "unexpected_keyword_argument": "unknown key",
+        "missing": "missing key",
+    }.get(first["type"], first["msg"].removeprefix("Value error, "))
     return InputError(f"{path}: {key + ': ' if key else ''}{what}{more}")

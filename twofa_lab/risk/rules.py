@@ -55,8 +55,14 @@ class RulePoints:
         return {name: points for name, points in found.items() if points > 0.0}
 
     def score(self, bits: int, failures: int) -> float:
-        """Risk in [0, 1] of a login with these signals and failed passwords in the window."""
-        return float(min(1.0, sum(self.contributions(bits, failures).values())))
+        """Risk in [0, 1] of a login with these signals and failed passwords in the window.
+
+        Rounded to 1e-9, so that points written as decimals reach their own sum as a threshold.
+
+        >>> RulePoints().score(BITS["new_country"], failures=2)  # 0.6 + 2 * 0.15
+        0.9
+        """
+        return float(min(1.0, round(sum(self.contributions(bits, failures).values()), 9)))
 
     def table(self, rules: SignalRules) -> Array:
         """Scores of every combination, shape (2 ** signals, burst_count): the compiled loop looks

@@ -20,10 +20,13 @@ import numpy as np
 
 from twofa_lab.risk.history import (
     COMPLETED,
-    EPOCH,
+    HOURS,
+    SEEN,
     History,
     find_device,
     recent_failures,
+    seen_country,
+    seen_region,
 )
 from twofa_lab.tables import SIGNALS
 
@@ -64,7 +67,7 @@ def read_signals(
     rules: SignalRules,
     time: int,
     hour: int,
-    device: np.uint64,
+    device: int,
     country: int,
     region: int,
 ) -> tuple[int, int, int, bool]:
@@ -76,17 +79,18 @@ def read_signals(
     numbers = history.numbers
     slot, known = find_device(history, device)
     bits = 0
-    if device == 0 or not known or time - history.device_seen[slot] > rules.device_memory_ms:
+    if not known or device == 0 or time - history.devices[slot, SEEN] > rules.device_memory_ms:
         bits |= _DEVICE
     completed = numbers[COMPLETED]
     if completed > 0 and country >= 0:
-        if history.countries[country] != numbers[EPOCH]:
+        if not seen_country(history, country):
             bits |= _COUNTRY
-        elif region >= 0 and history.regions[region] != numbers[EPOCH]:
+        elif region >= 0 and not seen_region(history, region):
             bits |= _REGION
     if completed >= rules.thin_history:
-        hours = history.hours
-        near = hours[(hour + 23) % 24] + hours[hour] + hours[(hour + 1) % 24]
+        before = numbers[HOURS + (hour + 23 if hour == 0 else hour - 1)]
+        after = numbers[HOURS + (0 if hour == 23 else hour + 1)]
+        near = before + numbers[HOURS + hour] + after
         if near * rules.odd_hour_one_in <= completed:
             bits |= _HOUR
     failures = recent_failures(history, time - rules.burst_window_ms)

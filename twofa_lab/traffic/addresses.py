@@ -100,7 +100,7 @@ def packaged_addresses() -> AddressTable:
     for real AS numbers and newer data give `mmdb_addresses` your own files. Reserved and private
     ranges are left out.
     """
-    import geoip2fast.geoip2fast as packaged  # noqa: PLC0415 - only who looks up addresses pays
+    import geoip2fast.geoip2fast as packaged
 
     reader = packaged.GeoIP2Fast(geoip2fast_data_file=_PACKAGED_FILE, verbose=False)
     codes = list(packaged.geoipCountryNamesDict)
@@ -168,7 +168,7 @@ def _read_mmdb(
     network_rows: list[tuple[int, int, int]],
 ) -> str:
     """Append one file's rows (first address, prefix length, value); return its credit line."""
-    import maxminddb  # noqa: PLC0415 - an option few use
+    import maxminddb
 
     try:
         with maxminddb.open_database(str(path)) as reader:
@@ -188,7 +188,7 @@ def _read_mmdb(
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror or error}") from error
     except (maxminddb.InvalidDatabaseError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: not a whole MaxMind DB file: {error}") from error
+        raise InputError(f"{path}: not a whole MaxMind DB file") from error
 
 
 def parse_ips(texts: Sequence[str] | pa.Array) -> tuple[UInts, npt.NDArray[np.bool_]]:
@@ -205,10 +205,9 @@ def parse_ips(texts: Sequence[str] | pa.Array) -> tuple[UInts, npt.NDArray[np.bo
     array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    parsed = [_parse(text) if text else None for text in array.dictionary.to_pylist()]
+    numbers, valid = _parse_all(array.dictionary.to_pylist())
     # one more entry at the end, where the code of a missing text (-1) points
-    numbers = np.array([number or 0 for number in parsed] + [0], np.uint64)
-    valid = np.array([number is not None for number in parsed] + [False], np.bool_)
+    numbers, valid = np.append(numbers, np.uint64(0)), np.append(valid, False)
     code = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return numbers[code], valid[code]
 
@@ -223,6 +222,17 @@ def format_ip(value: int) -> str:
     if value < _IPV4_END:
         return str(ipaddress.IPv4Address(value))
     return f"{ipaddress.IPv6Address(value << 64)}/64"
+
+
+def _parse_all(texts: list[str | None]) -> tuple[UInts, npt.NDArray[np.bool_]]:
+    pton, family = socket.inet_pton, socket.AF_INET
+    try:  # all of them plain IPv4, the rule: four times as fast as one by one
+        packed = b"".join([pton(family, text or "") for text in texts])
+        return np.frombuffer(packed, ">u4").astype(np.uint64), np.ones(len(texts), np.bool_)
+    except (OSError, ValueError):
+        parsed = [_parse(text) if text else None for text in texts]
+        valid = np.array([number is not None for number in parsed], np.bool_)
+        return np.array([number or 0 for number in parsed], np.uint64), valid
 
 
 def _parse(text: str) -> int | None:

@@ -1,0 +1,248 @@
+"""The closed loop: every login of every account, in order, under one policy.
+
+Only completed logins enter the history that the next login is judged by, so the outcome of one
+challenge changes what later logins meet. Rows must lie account-major. All times in ms.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+
+from twofa_lab.replay.challenge import Means, answer_challenge
+from twofa_lab.risk.decision import ALLOW, DENY, decide
+from twofa_lab.risk.history import (
+    TRUST_VOID,
+    TRUSTED,
+    History,
+    record_completed,
+    record_failed_password,
+    start_account,
+)
+from twofa_lab.risk.signals import BITS, SignalRules, local_hour, read_signals
+from twofa_lab.tables import LINE_TYPES, OUTCOME_NAMES, Array
+
+__all__ = ["NO_DECISION", "Accounts", "Rows", "Settings", "Written", "replay_rows"]
+
+NO_DECISION = 255
+_ALLOWED, _VERIFIED, _RATE_LIMITED, _DENIED, _LOCKED, _WRONG = (
+    OUTCOME_NAMES.index(name)
+    for name in ("allowed", "verified", "rate_limited", "denied", "locked", "wrong_password")
+)
+_DEVICE = BITS["new_device"]
+_LANDLINE = LINE_TYPES.index("landline")
+
+
+class Rows(NamedTuple):
+    """The columns of the logins table that a replay reads."""
+
+    time: Array
+    utc_offset_min: Array
+    country: Array
+    region: Array
+    device_id: Array
+    password_ok: Array
+    password_reset: Array
+    signup: Array
+    attack: Array
+    po_whatsapp_ds: Array
+    po_sms_ds: Array
+    po_voice_ds: Array
+    po_resend_ds: Array
+    po_entry_ds: Array
+    po_patience_ds: Array
+    po_wrong_codes: Array
+    po_phone_at_hand: Array
+    po_trusts_device: Array
+    po_resends: Array
+    po_passkey_works: Array
+    po_defeats: Array
+
+
+class Accounts(NamedTuple):
+    """Per account: where its rows start (one entry more than accounts), and its person."""
+
+    starts: Array
+    country: Array
+    line_type: Array
+    whatsapp: Array
+    factors: Array
+
+
+class Settings(NamedTuple):
+    """A policy as numbers. `scores` is `RulePoints.table`; `prices` are micro-US$ by (country,
+    channel), whose last row serves accounts of no country.
+    """
+
+    scores: Array
+    prices: Array
+    channels: Array
+    challenge_at: float
+    deny_at: float
+    trust_ms: int
+    trust_below: float
+    timeout_ds: int
+    max_attempts: int
+    allow_weaker: bool
+    throttle_after: int
+    first_wait_ms: int
+    longest_wait_ms: int
+    lock_after: int
+
+
+class Written(NamedTuple):
+    """Where the loop writes: the columns of the outcomes table."""
+
+    signals: Array
+    failures: Array
+    score: Array
+    decision: Array
+    trusted: Array
+    factor: Array
+    channel: Array
+    messages: Array
+    attempts: Array
+    seconds_ds: Array
+    message_microusd: Array
+    outcome: Array
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _wait(failures: int, settings: Settings) -> int:
+    """How long the account waits after this many consecutive failures: doubling, capped."""
+    over = failures - settings.throttle_after
+    if over < 0:
+        return 0
+    return min(settings.first_wait_ms << min(over, 20), settings.longest_wait_ms)
+
+
+@nb.njit(cache=True, nogil=True)
+def _challenge(rows, i, accounts, a, settings, wrong_codes, written):  # type: ignore[no-untyped-def]
+    """Ask for a second factor, write what came of it; returns the outcome and codes entered."""
+    means = Means(
+        np.int64(rows.po_whatsapp_ds[i]),
+        np.int64(rows.po_sms_ds[i]),
+        np.int64(rows.po_voice_ds[i]),
+        np.int64(rows.po_resend_ds[i]),
+        np.int64(rows.po_entry_ds[i]),
+        np.int64(rows.po_patience_ds[i]),
+        np.int64(rows.po_wrong_codes[i]),
+        rows.po_phone_at_hand[i],
+        rows.po_resends[i],
+        rows.po_passkey_works[i],
+        np.int64(rows.po_defeats[i]),
+        rows.attack[i] != 0,
+        accounts.whatsapp[a],
+        accounts.line_type[a] != _LANDLINE,
+        np.int64(accounts.factors[a]),
+    )
+    answer = answer_challenge(
+        means,
+        settings.channels,
+        settings.timeout_ds,
+        min(settings.max_attempts, settings.lock_after - wrong_codes),
+        settings.allow_weaker,
+        settings.prices[accounts.country[a]],
+    )
+    written.factor[i] = answer.factor
+    written.channel[i] = answer.channel
+    written.messages[i] = answer.messages
+    written.attempts[i] = answer.attempts
+    written.seconds_ds[i] = min(answer.seconds_ds, 65_535)
+    written.message_microusd[i] = answer.microusd
+    return answer.outcome, answer.attempts
+
+
+@nb.njit(cache=True, nogil=True)
+def replay_rows(
+    rows: Rows,
+    accounts: Accounts,
+    settings: Settings,
+    rules: SignalRules,
+    history: History,
+    written: Written,
+) -> None:
+    """Play every account's rows in order and write what happened; `written` must be zeroed, with
+    `decision` filled with `NO_DECISION`.
+    """
+    # local names: a compiled loop is slow on the fields of a large tuple
+    starts, times, offsets = accounts.starts, rows.time, rows.utc_offset_min
+    devices, countries, regions = rows.device_id, rows.country, rows.region
+    right, resets, signups = rows.password_ok, rows.password_reset, rows.signup
+    trusting, scores, numbers = rows.po_trusts_device, settings.scores, history.numbers
+    outcomes, decisions = written.outcome, written.decision
+    signals, failed, scored, lifted = (
+        written.signals, written.failures, written.score, written.trusted,
+    )  # fmt: skip
+    challenge_at, deny_at, trust_below = (
+        settings.challenge_at, settings.deny_at, settings.trust_below,
+    )  # fmt: skip
+    trust_ms, lock_after = settings.trust_ms, settings.lock_after
+    most_failures = rules.burst_count - 1
+    for a in range(len(starts) - 1):
+        start_account(history, starts[a + 1] - starts[a])
+        # consecutive wrong passwords and the end of the wait they caused: strangers, own devices
+        wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
+        wrong_codes, locked = 0, False
+        for i in range(starts[a], starts[a + 1]):
+            time = times[i]
+            hour = local_hour(time, offsets[i])
+            device, country, region = np.int64(devices[i]), countries[i], regions[i]
+            bits, failures, slot, known = read_signals(
+                history, rules, time, hour, device, country, region
+            )
+            signals[i] = bits
+            failed[i] = failures
+            if resets[i]:  # just before this login, whose own trust therefore holds
+                numbers[TRUST_VOID] = time
+                wrong_0, wrong_1, until_0, until_1, wrong_codes, locked = 0, 0, 0, 0, 0, False
+            if signups[i]:
+                record_completed(history, slot, known, time, hour, device, country, region, False)
+                outcomes[i] = _ALLOWED
+                continue
+            own = bits & _DEVICE == 0
+            if locked or time < (until_1 if own else until_0):
+                outcomes[i] = _LOCKED if locked else _RATE_LIMITED
+                continue
+            if not right[i]:
+                record_failed_password(history, time)
+                if own:
+                    wrong_1 += 1
+                    until_1 = time + _wait(wrong_1, settings)
+                else:
+                    wrong_0 += 1
+                    until_0 = time + _wait(wrong_0, settings)
+                outcomes[i] = _WRONG
+                continue
+            score = scores[bits, min(failures, most_failures)]
+            trusted = False
+            if known and trust_ms > 0:
+                since = history.devices[slot, TRUSTED]
+                trusted = since >= numbers[TRUST_VOID] and time - since <= trust_ms
+            decision = decide(score, challenge_at, deny_at, trusted, trust_below)
+            scored[i] = score
+            decisions[i] = decision
+            outcome, trusts = _ALLOWED, False
+            if decision == ALLOW:
+                lifted[i] = trusted and score >= challenge_at
+            elif decision == DENY:
+                outcome = _DENIED
+            else:
+                outcome, entered = _challenge(
+                    rows, i, accounts, a, settings, wrong_codes, written
+                )
+                trusts = trust_ms > 0 and trusting[i]
+                wrong_codes += entered
+                locked = outcome != _VERIFIED and wrong_codes >= lock_after
+            outcomes[i] = outcome
+            if outcome == _ALLOWED or outcome == _VERIFIED:  # noqa: PLR1714 - compiled
+                wrong_codes = 0
+                if own:
+                    wrong_1 = 0
+                else:
+                    wrong_0 = 0
+                record_completed(
+                    history, slot, known, time, hour, device, country, region, trusts
+                )

@@ -1,0 +1,140 @@
+"""Replay a world under a policy: shards in, outcomes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from twofa_lab.errors import InputError
+from twofa_lab.replay.loop import NO_DECISION, Accounts, Rows, Settings, Written, replay_rows
+from twofa_lab.risk.history import new_history
+from twofa_lab.risk.policy import Policy
+from twofa_lab.risk.signals import MS_PER_DAY, SignalRules
+from twofa_lab.tables import (
+    CHANNELS,
+    FACTORS,
+    LOGINS,
+    OUTCOMES,
+    POTENTIAL_OUTCOMES,
+    Array,
+)
+from twofa_lab.traffic.scenario import Costs
+from twofa_lab.traffic.world import Shard, World, WorldFacts, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["NEEDED", "replay", "replay_shard", "settings_of"]
+
+NEEDED = tuple(Rows._fields)
+"""Columns of the logins table that a replay reads."""
+
+_EASY = {"po_passkey_works": 1, "po_trusts_device": 1, "po_defeats": 255}
+"""Without people everyone holds a passkey that works: passes at once, and no message is sent."""
+
+
+def settings_of(
+    policy: Policy, rules: SignalRules, costs: Costs, countries: tuple[str, ...]
+) -> Settings:
+    """A policy as the numbers the compiled loop takes; prices per country of the account."""
+    prices = np.zeros((len(countries) + 1, len(CHANNELS)), np.int64)
+    for code, channel in enumerate(CHANNELS[1:], start=1):
+        prices[:, code] = round(costs.message[channel] * 1e6)  # type: ignore[index]
+        for row, country in enumerate(countries):
+            local = costs.message_by_country.get(country, {}).get(channel)  # type: ignore[call-overload]
+            if local is not None:
+                prices[row, code] = round(local * 1e6)
+    limits = policy.limits
+    return Settings(
+        scores=policy.points.table(rules),
+        prices=prices,
+        channels=np.array([CHANNELS.index(name) for name in policy.fallback.channels]),
+        challenge_at=policy.challenge_score,
+        deny_at=policy.deny_score,
+        trust_ms=round((policy.trust_device_days or 0.0) * MS_PER_DAY),
+        trust_below=policy.trust_below,
+        timeout_ds=round(policy.fallback.timeout_seconds * 10),
+        max_attempts=policy.max_attempts,
+        allow_weaker=policy.allow_weaker_factor,
+        throttle_after=limits.throttle_after,
+        first_wait_ms=round(limits.first_wait_seconds * 1000),
+        longest_wait_ms=round(limits.longest_wait_seconds * 1000),
+        lock_after=limits.lock_after,
+    )
+
+
+def replay_shard(
+    shard: Shard, facts: WorldFacts, policy: Policy, rules: SignalRules | None = None
+) -> dict[str, Array]:
+    """The `OUTCOMES` columns (`login_id` apart) of a shard's rows under a policy.
+
+    Rows without potential outcomes are taken to pass every challenge at once, at no cost: then
+    signals, scores and decisions are told, and nothing else may be read off.
+    """
+    rules = rules or SignalRules()
+    n = shard.rows
+    people = shard.people
+    factors = people["factors"]
+    columns = {name: shard.logins[name] for name in NEEDED if name in shard.logins}
+    for column in POTENTIAL_OUTCOMES:
+        if column.name not in columns:
+            columns[column.name] = np.full(n, _EASY.get(column.name, 0), column.dtype)
+            factors = np.full_like(factors, 1 << FACTORS.index("passkey"))
+    LOGINS.check(columns, NEEDED)
+    written = Written._make(np.zeros(n, OUTCOMES.column(name).dtype) for name in Written._fields)
+    written.decision[:] = NO_DECISION
+    accounts = Accounts(
+        shard.starts, people["country"], people["line_type"], people["whatsapp"], factors
+    )
+    vocabularies = facts.vocabularies
+    history = new_history(
+        int(np.diff(shard.starts).max(initial=1)),
+        len(vocabularies["country"]),
+        len(vocabularies["region"]),
+    )
+    settings = settings_of(policy, rules, facts.costs, vocabularies["country"])
+    replay_rows(Rows(**columns), accounts, settings, rules, history, written)
+    return written._asdict()
+
+
+def replay(world: World, policy: Policy, *, limit: int | None = 1_000_000) -> pd.DataFrame:
+    """What happened to each login under a policy, as a frame of the `OUTCOMES` table.
+
+    Stops after `limit` rows (None: never). Codes come as names.
+
+    >>> import twofa_lab as lab
+    >>> world = lab.simulate("us-consumer", users=100, days=7, seed=1)
+    >>> outcomes = replay(world, Policy.universal())
+    >>> set(outcomes["decision"].dropna()) == {"challenge"}
+    True
+    """
+    parts, rows = [], 0
+    for shard in world.shards():
+        columns = replay_shard(shard, world.facts, policy)
+        parts.append({"login_id": shard.logins["login_id"], **columns})
+        rows += shard.rows
+        if limit is not None and rows >= limit:
+            break
+    if not parts:
+        raise InputError("the world holds no accounts")
+    joined = {name: np.concatenate([part[name] for part in parts])[:limit] for name in parts[0]}
+    return named_outcomes(to_frame(OUTCOMES, joined, {}))
+
+
+def named_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same frame with codes replaced by their names."""
+    import pandas as pd
+
+    from twofa_lab.tables import DECISIONS, OUTCOME_NAMES
+
+    for name, words in (
+        ("decision", DECISIONS),
+        ("factor", FACTORS),
+        ("channel", CHANNELS),
+        ("outcome", OUTCOME_NAMES),
+    ):
+        codes = frame[name].to_numpy().astype(np.int16)
+        codes[codes == NO_DECISION] = -1
+        frame[name] = pd.Categorical.from_codes(codes.tolist(), pd.Index(list(words)))
+    return frame
