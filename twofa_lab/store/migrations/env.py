@@ -6,6 +6,8 @@ from alembic import context
 
 from twofa_lab.store.schema import metadata
 
+__all__: list[str] = []
+
 if hasattr(context, "config"):  # Alembic runs it; whoever merely imports it gets nothing
     context.configure(
         connection=context.config.attributes["connection"],

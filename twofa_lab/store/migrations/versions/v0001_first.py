@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+__all__ = ["down_revision", "revision", "upgrade"]
+
 revision = "0001"
 down_revision = None
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def upgrade() -> None:
-    """Create every table."""
+def _accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("user_id", BIG, autoincrement=False, nullable=False),
@@ -41,6 +42,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", name="pk_accounts"),
         sa.UniqueConstraint("name", name="uq_accounts_name"),
     )
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column("seq", BIG, autoincrement=False, nullable=False),
@@ -52,6 +56,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_audit"),
     )
     op.create_index("ix_audit_user_id_seq", "audit", ["user_id", "seq"])
+
+
+def _audit_checkpoints() -> None:
     op.create_table(
         "audit_checkpoints",
         sa.Column("seq", BIG, autoincrement=False, nullable=False),
@@ -63,6 +70,9 @@ def upgrade() -> None:
         sa.CheckConstraint("kind in ('checkpoint', 'pruned')", name="ck_audit_checkpoints_kind"),
         sa.PrimaryKeyConstraint("seq", "kind", name="pk_audit_checkpoints"),
     )
+
+
+def _legal_holds() -> None:
     op.create_table(
         "legal_holds",
         sa.Column("id", BIG, nullable=False),
@@ -75,6 +85,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_legal_holds"),
         sqlite_autoincrement=True,
     )
+
+
+def _rate_events() -> None:
     op.create_table(
         "rate_events",
         sa.Column("id", BIG, nullable=False),
@@ -83,6 +96,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_rate_events"),
     )
     op.create_index("ix_rate_events_key_at", "rate_events", ["key", "at"])
+
+
+def _approvals() -> None:
     op.create_table(
         "approvals",
         sa.Column("id", BIG, nullable=False),
@@ -106,6 +122,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_approvals_user_id", "approvals", ["user_id"])
+
+
+def _authenticators() -> None:
     op.create_table(
         "authenticators",
         sa.Column("id", BIG, nullable=False),
@@ -134,6 +153,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_authenticators_user_id", "authenticators", ["user_id"])
+
+
+def _failed_passwords() -> None:
     op.create_table(
         "failed_passwords",
         sa.Column("id", BIG, nullable=False),
@@ -148,6 +170,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_failed_passwords"),
     )
     op.create_index("ix_failed_passwords_user_id_at", "failed_passwords", ["user_id", "at"])
+
+
+def _history() -> None:
     op.create_table(
         "history",
         sa.Column("user_id", BIG, nullable=False),
@@ -166,6 +191,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "kind", "value", name="pk_history"),
         sqlite_with_rowid=False,
     )
+
+
+def _notices() -> None:
     op.create_table(
         "notices",
         sa.Column("id", BIG, nullable=False),
@@ -180,6 +208,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_notices"),
     )
     op.create_index("ix_notices_user_id", "notices", ["user_id"])
+
+
+def _recovery_codes() -> None:
     op.create_table(
         "recovery_codes",
         sa.Column("id", BIG, nullable=False),
@@ -197,6 +228,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_recovery_codes"),
     )
     op.create_index("ix_recovery_codes_user_id_prefix", "recovery_codes", ["user_id", "prefix"])
+
+
+def _sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id_hash", sa.LargeBinary(), nullable=False),
@@ -215,6 +249,9 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_sessions_user_id", "sessions", ["user_id"])
+
+
+def _trusted_devices() -> None:
     op.create_table(
         "trusted_devices",
         sa.Column("id", BIG, nullable=False),
@@ -233,6 +270,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("series", name="uq_trusted_devices_series"),
     )
     op.create_index("ix_trusted_devices_user_id", "trusted_devices", ["user_id"])
+
+
+def _challenges() -> None:
     op.create_table(
         "challenges",
         sa.Column("id", sa.Text(), nullable=False),
@@ -266,6 +306,9 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_challenges_user_id", "challenges", ["user_id"])
+
+
+def _messages() -> None:
     op.create_table(
         "messages",
         sa.Column("id", BIG, nullable=False),
@@ -292,3 +335,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_messages_challenge_id", "messages", ["challenge_id"])
     op.create_index("ix_messages_provider_id", "messages", ["provider_id"])
+
+
+def upgrade() -> None:
+    """Create every table, one after those it points to."""
+    _accounts()
+    _audit()
+    _audit_checkpoints()
+    _legal_holds()
+    _rate_events()
+    _approvals()
+    _authenticators()
+    _failed_passwords()
+    _history()
+    _notices()
+    _recovery_codes()
+    _sessions()
+    _trusted_devices()
+    _challenges()
+    _messages()
