@@ -87,6 +87,17 @@ def test_five_attempts_and_no_more(engine: Engine, user: int, now: int) -> None:
         assert owner(c, user).factor_failures == 5
 
 
+def test_an_attempt_counts_though_its_outcome_was_never_recorded(
+    engine: Engine, user: int, now: int
+) -> None:
+    """As after a crash between the two: the challenge is still open, and spent."""
+    with write(engine) as c:
+        one = opened(c, user, now)
+        got = [limits.count_attempt(c, one, now, no_wait).refused for _ in range(7)]
+        assert got == ["", "", "", "", "", "spent", "spent"]
+        assert owner(c, user).factor_failures == 5
+
+
 def test_every_refusal_and_none_is_counted(engine: Engine, user: int, now: int) -> None:
     def attempt(c: Connection, one: Challenge, at: int = now) -> str:
         return limits.count_attempt(c, one, at, no_wait).refused
@@ -106,8 +117,9 @@ def test_every_refusal_and_none_is_counted(engine: Engine, user: int, now: int) 
         assert attempt(c, two) == "closed"
         assert owner(c, user).factor_failures == 0
         three = opened(c, user, now, "c3")
-        set_status(c, user, "closed", was="active")
-        assert attempt(c, three) == "throttled"
+        for status in ("closed", "locked"):
+            set_status(c, user, status, was=owner(c, user).status)
+            assert attempt(c, three) == "locked"
 
 
 def test_waits_hold_across_sessions_and_end_with_success(

@@ -35,9 +35,9 @@ __all__ = [
 class Attempt(NamedTuple):
     """Whether an answer to a challenge may be checked, why not, and how many are left after it.
 
-    `refused` is one of: empty (go on), `locked` (the account's hard stop), `throttled` (the account
-    waits, or is closed), `disabled` (the authenticator's hard stop), `spent` (no attempts left),
-    `expired`, `closed` (consumed, failed, cancelled, or not this session's).
+    `refused` is one of: empty (go on), `locked` (the account's hard stop, or support locked or
+    closed it), `throttled` (the account waits), `disabled` (the authenticator's hard stop), `spent`
+    (no attempts left), `expired`, `closed` (consumed, failed, cancelled, or not this session's).
     """
 
     refused: str
@@ -57,19 +57,20 @@ class Failure(NamedTuple):
 
 _user = accounts.c
 _MINE = update(accounts).where(_user.user_id == bindparam("of"))
+_OPEN = (
+    _user.factor_failures < bindparam("limit"),
+    _user.status != "closed",
+    _user.status != "locked",
+)
 _COUNT_ACCOUNT = Prepared(
-    _MINE.where(
-        _user.factor_wait_until <= bindparam("now"),
-        _user.factor_failures < bindparam("limit"),
-        _user.status != "closed",
-    )
+    _MINE.where(*_OPEN, _user.factor_wait_until <= bindparam("now"))
     .values(factor_failures=_user.factor_failures + 1)
     .returning(_user.factor_failures)
 )
 _UNCOUNT_ACCOUNT = Prepared(_MINE.values(factor_failures=_user.factor_failures - 1))
 _THROTTLE = Prepared(_MINE.values(factor_wait_until=bindparam("until")))
 _RESET_ACCOUNT = Prepared(_MINE.values(factor_failures=0, factor_wait_until=0))
-_FAILURES = Prepared(select(_user.factor_failures).where(_user.user_id == bindparam("of")))
+_WAITS_ONLY = Prepared(select(_user.user_id).where(_user.user_id == bindparam("of"), *_OPEN))
 
 _auth = authenticators.c
 _failed = _auth.consecutive_failures
@@ -124,8 +125,8 @@ def count_attempt(
     counted = _COUNT_ACCOUNT(connection, {**mine, "now": now, "limit": lock_after})
     failures = counted.scalar_one_or_none()
     if failures is None:
-        so_far = _FAILURES(connection, mine).scalar_one_or_none() or 0
-        return Attempt("locked" if so_far >= lock_after else "throttled", 0)
+        waits_only = _WAITS_ONLY(connection, {**mine, "limit": lock_after}).first() is not None
+        return Attempt("throttled" if waits_only else "locked", 0)
     device = answered.authenticator_id
     if device is not None and _COUNT_AUTHENTICATOR(connection, {"of": device}).rowcount < 1:
         _UNCOUNT_ACCOUNT(connection, mine)

@@ -24,7 +24,7 @@ class Prepared:
 
     `statement` is a Core statement, or, where it needs `on_conflict`, a function that makes it from
     the dialect's own `insert`. An INSERT names its columns in `columns`. Rows come as the driver
-    gives them: SQLite's Boolean is 0 or 1.
+    gives them: SQLite's Boolean is 0 or 1. No `in_`, which is written out only when it runs.
 
     >>> from sqlalchemy import bindparam, create_engine, literal, select
     >>> doubled = Prepared(select(bindparam("number", 0) * literal(2)))
