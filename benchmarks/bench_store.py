@@ -187,8 +187,8 @@ def appends(engine: Engine, count: int = 5_000) -> dict[str, object]:
 
 def verifying(engine: Engine, rows: int) -> dict[str, object]:
     with write(engine) as c:
-        head = audit._HEAD(c).first()
-        seq, previous = (0, bytes(32)) if head is None else tuple(head)
+        head = audit._HEAD.one(c, {})
+        seq, previous = (0, bytes(32)) if head is None else head
         batch = []
         for n in range(rows):
             seq += 1

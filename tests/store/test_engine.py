@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,9 @@ from sqlalchemy.exc import OperationalError
 from twofa_lab.errors import InputError, WorkError
 from twofa_lab.store.engine import connect, read, write
 from twofa_lab.store.schema import rate_events
+from twofa_lab.store.statements import Prepared
 
+ADD = Prepared(insert(rate_events), ("key", "at"))
 ROW = {"key": b"\x07secret-value\x07", "at": 1}
 
 
@@ -28,9 +31,15 @@ def count(engine: Engine) -> int:
         return len(connection.execute(select(rate_events)).all())
 
 
-def refused(engine: Engine, message: str) -> None:
+def add_prepared(engine: Engine) -> None:
+    """The same straight through the driver, whose errors SQLAlchemy does not see."""
+    with write(engine) as connection:
+        ADD.run(connection, ROW)
+
+
+def refused(engine: Engine, message: str, act: Callable[[Engine], None] = add) -> None:
     with pytest.raises(WorkError, match=message) as caught:
-        add(engine)
+        act(engine)
     assert "\n" not in str(caught.value)
     assert "secret-value" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -101,6 +110,7 @@ def test_locked(sqlite_engine: Engine, postgresql_engine: Engine, tmp_path: Path
     quick = connect(str(tmp_path / "store.db"), busy_timeout_ms=20)
     with write(sqlite_engine):
         refused(quick, "is locked by another process: try again")
+        refused(quick, "is locked by another process: try again", add_prepared)
     add(quick)
     quick.dispose()
     impatient = connect(
@@ -109,6 +119,7 @@ def test_locked(sqlite_engine: Engine, postgresql_engine: Engine, tmp_path: Path
     with write(postgresql_engine) as connection:
         connection.execute(text("lock table rate_events in exclusive mode"))
         refused(impatient, "is locked by another transaction: try again")
+        refused(impatient, "is locked by another transaction: try again", add_prepared)
     add(impatient)
     impatient.dispose()
 
@@ -126,6 +137,7 @@ def test_read_only(engine: Engine) -> None:
 
     switch(True)
     refused(engine, "is read-only")
+    refused(engine, "is read-only", add_prepared)
     switch(False)
     add(engine)
     assert count(engine) == 1
@@ -188,8 +200,11 @@ def test_a_replaced_sqlite_file_is_noticed(sqlite_engine: Engine, tmp_path: Path
     refused(sqlite_engine, "removed or replaced while in use")
 
 
-def test_a_postgresql_that_is_gone_and_back(postgresql_engine: Engine) -> None:
-    add(postgresql_engine)
+@pytest.mark.parametrize("act", [add, add_prepared])
+def test_a_postgresql_that_is_gone_and_back(
+    postgresql_engine: Engine, act: Callable[[Engine], None]
+) -> None:
+    act(postgresql_engine)
     killer = create_engine(postgresql_engine.url)
     with killer.connect() as connection:
         connection.execute(
@@ -199,8 +214,8 @@ def test_a_postgresql_that_is_gone_and_back(postgresql_engine: Engine) -> None:
             )
         )
     killer.dispose()
-    refused(postgresql_engine, "is gone")
-    add(postgresql_engine)
+    refused(postgresql_engine, "is gone", act)
+    act(postgresql_engine)
     assert count(postgresql_engine) == 2
 
 
@@ -257,4 +272,5 @@ def test_odd_file_names(tmp_path: Path) -> None:
 def test_no_tables_yet(tmp_path: Path) -> None:
     engine = connect(str(tmp_path / "new.db"), create=True)
     refused(engine, "has no tables of this program: run the upgrade")
+    refused(engine, "has no tables of this program: run the upgrade", add_prepared)
     engine.dispose()

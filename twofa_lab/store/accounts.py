@@ -118,13 +118,13 @@ def add_account(
 
 def account(connection: Connection, user_id: int) -> Account | None:
     """The account of that number, or None."""
-    row = _BY_ID(connection, {"user_id": user_id}).first()
+    row = _BY_ID.one(connection, {"user_id": user_id})
     return None if row is None else Account(*row)
 
 
 def account_by_name(connection: Connection, name: str) -> Account | None:
     """The account of that login name, or None."""
-    row = _BY_NAME(connection, {"name": name}).first()
+    row = _BY_NAME.one(connection, {"name": name})
     return None if row is None else Account(*row)
 
 

@@ -149,15 +149,12 @@ def export(connection: Connection, path: Path) -> int:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     written = 0
     try:
-        with (
-            pq.ParquetWriter(partial, shape, compression="zstd") as writer,
-            _ROWS.stream(connection, {}, _BATCH) as rows,
-        ):
-            for part in rows.partitions(_BATCH):
-                values = zip(zip(*part, strict=True), shape, strict=True)
+        with pq.ParquetWriter(partial, shape, compression="zstd") as writer:
+            for piece in _ROWS.pieces(connection, {}, _BATCH):
+                values = zip(zip(*piece, strict=True), shape, strict=True)
                 arrays = [pa.array(column, field.type) for column, field in values]
                 writer.write_batch(pa.record_batch(arrays, schema=shape))
-                written += len(part)
+                written += len(piece)
         partial.replace(path)
     except OSError as error:
         raise WorkError(f"cannot write {path}: {error.strerror or error}") from None

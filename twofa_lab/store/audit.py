@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _quote
@@ -114,7 +115,7 @@ def append(connection: Connection, events: Sequence[Event]) -> int:
     details = [_checked(event) for event in events]
     if is_postgresql(connection):
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    head = _HEAD(connection).first()
+    head = _HEAD.one(connection, {})
     seq, previous = (0, _GENESIS) if head is None else (head[0], head[1])
     rows = []
     for event, detail in zip(events, details, strict=True):
@@ -254,7 +255,7 @@ def checkpoint(connection: Connection, signer: Ed25519PrivateKey, now: int) -> C
     Rows since the former checkpoint are verified first, so that a broken chain is never signed:
     `WorkError` then, and when there is no row at all.
     """
-    head = _HEAD(connection).first()
+    head = _HEAD.one(connection, {})
     if head is None:
         raise WorkError("the audit is empty: there is nothing to sign")
     mine = signer.public_key().public_bytes_raw()
@@ -271,7 +272,7 @@ def checkpoint(connection: Connection, signer: Ed25519PrivateKey, now: int) -> C
 def keep(connection: Connection, made: Checkpoint) -> None:
     """Store a checkpoint, unless the row has one of that kind."""
     row = {name: getattr(made, name) for name in made.__slots__}
-    _KEEP(connection, row)
+    _KEEP.run(connection, row)
 
 
 def verify(connection: Connection, anchor: Checkpoint | None = None) -> VerifyResult:
@@ -313,20 +314,20 @@ def verify_rows(
     pins = pins or {}
     span = {"after": after, "upto": (1 << 62) if upto is None else upto}
     seq, read = after, 0
-    with _ROWS.stream(connection, span, _BATCH) as rows:
-        for partition in rows.partitions(_BATCH):
-            found = _verify_partition(partition, seq, previous, pins)
+    with closing(_ROWS.pieces(connection, span, _BATCH)) as pieces:
+        for piece in pieces:
+            found = _verify_piece(piece, seq, previous, pins)
             read += found.rows
             if not found.ok:
                 return found._replace(rows=read)
-            seq, previous = partition[-1][0], partition[-1][5]
+            seq, previous = piece[-1][0], piece[-1][5]
     wanted = max([upto or 0, *(pin for pin in pins if upto is None or pin <= upto)])
     if seq < wanted:
         return VerifyResult(False, read, seq + 1, f"is missing, as is every row to {wanted}")
     return VerifyResult(True, read)
 
 
-def _verify_partition(
+def _verify_piece(
     rows: Sequence[Any], seq: int, previous: bytes, pins: Mapping[int, bytes]
 ) -> VerifyResult:
     for count, (number, at, user_id, event, detail, stored) in enumerate(rows):

@@ -144,12 +144,12 @@ def add_authenticator(
 
 def authenticators_of(connection: Connection, user_id: int) -> list[Authenticator]:
     """Every authenticator of an account, oldest first, disabled ones too."""
-    return [Authenticator(*row) for row in _OF_USER(connection, {"user_id": user_id})]
+    return [Authenticator(*row) for row in _OF_USER.all(connection, {"user_id": user_id})]
 
 
 def authenticator_by_credential(connection: Connection, credential: bytes) -> Authenticator | None:
     """The authenticator of a WebAuthn credential id: a usernameless login starts here."""
-    row = _BY_CREDENTIAL(connection, {"credential_id": credential}).first()
+    row = _BY_CREDENTIAL.one(connection, {"credential_id": credential})
     return None if row is None else Authenticator(*row)
 
 
@@ -187,7 +187,7 @@ def burn_totp_step(connection: Connection, authenticator_id: int, step: int) -> 
     """Accept a time step once, and only forward: False when it or a later one was accepted
     (RFC 6238, 5.2; the enrolment's code burns its step too).
     """
-    return _BURN(connection, {"of": authenticator_id, "step": step}).rowcount == 1
+    return _BURN.run(connection, {"of": authenticator_id, "step": step}) == 1
 
 
 def bump_sign_count(
@@ -199,7 +199,7 @@ def bump_sign_count(
     authenticator without a counter (0 then, 0 now) passes.
     """
     values = {"of": authenticator_id, "count": count, "backed_up": backed_up}
-    return _BUMP(connection, values).rowcount == 1
+    return _BUMP.run(connection, values) == 1
 
 
 _UNUSED = codes.c.used_at.is_(None)
@@ -237,13 +237,13 @@ def recovery_codes_with_prefix(
 ) -> list[RecoveryCode]:
     """The account's unused codes with that prefix: as a rule one, so one hash to check."""
     values = {"user_id": user_id, "prefix": prefix}
-    return [RecoveryCode(*row) for row in _WITH_PREFIX(connection, values)]
+    return [RecoveryCode(*row) for row in _WITH_PREFIX.all(connection, values)]
 
 
 def use_recovery_code(connection: Connection, user_id: int, code_id: int, now: int) -> bool:
     """Spend a code; False when it was spent, revoked, or is somebody else's."""
     values = {"of": code_id, "whose": user_id, "now": now}
-    return _USE(connection, values).rowcount == 1
+    return _USE.run(connection, values) == 1
 
 
 def recovery_codes_left(connection: Connection, user_id: int, kind: str = "lookup") -> int:

@@ -120,19 +120,19 @@ def add_challenge(
         "expires": expires,
         "max_attempts": max_attempts,
     }
-    _INSERT(connection, row)
+    _INSERT.run(connection, row)
 
 
 def challenge(connection: Connection, challenge_id: str, binding: bytes) -> Challenge | None:
     """The challenge, if it was made for that request; else None, as if it did not exist."""
-    row = _SELECT(connection, {"of": challenge_id, "binding": binding}).first()
+    row = _SELECT.one(connection, {"of": challenge_id, "binding": binding})
     return None if row is None else Challenge(*row)
 
 
 def consume_challenge(connection: Connection, challenge_id: str, binding: bytes, now: int) -> bool:
     """Spend the challenge: true for exactly one caller, and never once it expired."""
     values = {"of": challenge_id, "binding": binding, "now": now}
-    return _CONSUME(connection, values).rowcount == 1
+    return _CONSUME.run(connection, values) == 1
 
 
 def close_challenge(
@@ -140,7 +140,7 @@ def close_challenge(
 ) -> bool:
     """End an open challenge without success (`cancelled` or `failed`)."""
     values = {"of": challenge_id, "binding": binding, "to": state}
-    return _CLOSE(connection, values).rowcount == 1
+    return _CLOSE.run(connection, values) == 1
 
 
 def replace_code(
@@ -148,7 +148,7 @@ def replace_code(
 ) -> bool:
     """A resend: another code for the same challenge. Attempts and expiry stay as they are."""
     values = {"of": challenge_id, "binding": binding, "code": expected, "now": now}
-    return _RESEND(connection, values).rowcount == 1
+    return _RESEND.run(connection, values) == 1
 
 
 _m = messages.c
@@ -213,10 +213,10 @@ def add_message(
         "created": created,
         "masked_number": masked_number,
     }
-    made = _ADD_ONCE(connection, row).scalar_one_or_none()
+    made = _ADD_ONCE.value(connection, row)
     if made is not None:
         return Added(made, new=True)
-    before = _BY_KEY(connection, {"idempotency_key": idempotency_key}).scalar_one()
+    before = _BY_KEY.value(connection, {"idempotency_key": idempotency_key})
     return Added(before, new=False)
 
 
@@ -225,27 +225,27 @@ def mark_sent(
 ) -> bool:
     """The provider took it; false when it was sent, failed or cancelled before."""
     values = {"of": message_id, "pid": provider_id, "price": price_microusd, "now": now}
-    return _SENT(connection, values).rowcount == 1
+    return _SENT.run(connection, values) == 1
 
 
 def mark_delivered(connection: Connection, message_id: int, now: int) -> bool:
     """It arrived; true the first time only, however often the provider reports it."""
-    return _DELIVERED(connection, {"of": message_id, "now": now}).rowcount == 1
+    return _DELIVERED.run(connection, {"of": message_id, "now": now}) == 1
 
 
 def mark_failed(connection: Connection, message_id: int, state: str = "failed") -> bool:
     """It was not taken (`failed`), or nobody can tell (`unknown`: a time-out after sending)."""
-    return _FAILED(connection, {"of": message_id, "to": state}).rowcount == 1
+    return _FAILED.run(connection, {"of": message_id, "to": state}) == 1
 
 
 def cancel_pending_messages(connection: Connection, challenge_id: str) -> int:
     """Cancel what was not sent yet; how many."""
-    return _CANCEL(connection, {"whose": challenge_id}).rowcount
+    return _CANCEL.run(connection, {"whose": challenge_id})
 
 
 def messages_of(connection: Connection, challenge_id: str) -> list[Message]:
     """The messages of a challenge in the order they were made."""
-    rows = _OF_CHALLENGE(connection, {"challenge_id": challenge_id})
+    rows = _OF_CHALLENGE.all(connection, {"challenge_id": challenge_id})
     return [Message(*row) for row in rows]
 
 
@@ -254,5 +254,5 @@ def message_by_provider_id(
 ) -> Message | None:
     """The message a provider's webhook speaks of, or None."""
     values = {"provider": provider, "pid": provider_id}
-    row = _BY_PROVIDER(connection, values).first()
+    row = _BY_PROVIDER.one(connection, values)
     return None if row is None else Message(*row)

@@ -58,11 +58,11 @@ class SqlCounter:
         self._keyring = keyring
 
     def add(self, key: str, at: int) -> None:
-        _ADD(self._connection, {"key": self._hash(key), "at": at})
+        _ADD.run(self._connection, {"key": self._hash(key), "at": at})
 
     def count(self, key: str, since: int) -> int:
         values = {"key": self._hash(key), "since": since}
-        return int(_COUNT(self._connection, values).scalar_one())
+        return int(_COUNT.value(self._connection, values))
 
     def add_within(self, key: str, at: int, since: int, limit: int) -> bool:
         """Enter one event unless the key has had `limit` from `since` on; whether it was entered.
@@ -75,7 +75,7 @@ class SqlCounter:
             number = int.from_bytes(hashed[:8], "big", signed=True)
             self._connection.execute(select(func.pg_advisory_xact_lock(number)))
         values = {"key": hashed, "at": at, "since": since, "limit": limit}
-        return _ADD_WITHIN(self._connection, values).rowcount == 1
+        return _ADD_WITHIN.run(self._connection, values) == 1
 
     def _hash(self, key: str) -> bytes:
         return self._keyring.mac(key.encode(), "rate")

@@ -118,8 +118,8 @@ def trust_device(
         "created": now,
         "expires": expires,
     }
-    _INSERT(connection, row)
-    _TRUST_HISTORY(connection, {"of": user_id, "which": device, "since": now})
+    _INSERT.run(connection, row)
+    _TRUST_HISTORY.run(connection, {"of": user_id, "which": device, "since": now})
 
 
 def rotate_token(
@@ -136,31 +136,31 @@ def rotate_token(
     A live series met with any other token, or from another device, is revoked: `STOLEN`.
     """
     values = {"of": series, "held_by": device, "presented": presented, "next": following}
-    if _ROTATE(connection, {**values, "now": now}).rowcount == 1:
+    if _ROTATE.run(connection, {**values, "now": now}) == 1:
         return Rotation.ROTATED
-    killed = _KILL(connection, {"of": series, "now": now}).first()
+    killed = _KILL.one(connection, {"of": series, "now": now})
     if killed is None:
         return Rotation.UNKNOWN
     user_id, trusted = killed
-    _TRUST_HISTORY(connection, {"of": user_id, "which": trusted, "since": 0})
+    _TRUST_HISTORY.run(connection, {"of": user_id, "which": trusted, "since": 0})
     return Rotation.STOLEN
 
 
 def revoke_device(connection: Connection, user_id: int, device: str, now: int) -> int:
     """End every series of one device of the account; how many."""
-    _TRUST_HISTORY(connection, {"of": user_id, "which": device, "since": 0})
-    return _REVOKE(connection, {"of": user_id, "which": device, "now": now}).rowcount
+    _TRUST_HISTORY.run(connection, {"of": user_id, "which": device, "since": 0})
+    return _REVOKE.run(connection, {"of": user_id, "which": device, "now": now})
 
 
 def void_trust(connection: Connection, user_id: int, now: int) -> int:
     """End every series of the account (password reset, change of factors); how many."""
-    _VOID_HISTORY(connection, {"of": user_id})
-    return _VOID(connection, {"of": user_id, "now": now}).rowcount
+    _VOID_HISTORY.run(connection, {"of": user_id})
+    return _VOID.run(connection, {"of": user_id, "now": now})
 
 
 def trusted_devices_of(connection: Connection, user_id: int, now: int) -> list[TrustedDevice]:
     """The account's live series, oldest first."""
-    rows = _OF_USER(connection, {"user_id": user_id, "now": now})
+    rows = _OF_USER.all(connection, {"user_id": user_id, "now": now})
     return [TrustedDevice(*row) for row in rows]
 
 
@@ -194,18 +194,18 @@ def add_session(
         "created": now,
         "last_seen": now,
     }
-    _ADD(connection, row)
+    _ADD.run(connection, row)
 
 
 def session(connection: Connection, id_hash: bytes) -> Session | None:
     """The session of that hashed id, ended or not; None when there is none."""
-    row = _GET(connection, {"of": id_hash}).first()
+    row = _GET.one(connection, {"of": id_hash})
     return None if row is None else Session(*row)
 
 
 def touch_session(connection: Connection, id_hash: bytes, now: int) -> bool:
     """Note use of a running session; False when it ended or never was."""
-    return _TOUCH(connection, {"of": id_hash, "now": now}).rowcount == 1
+    return _TOUCH.run(connection, {"of": id_hash, "now": now}) == 1
 
 
 def raise_session(connection: Connection, id_hash: bytes, aal: int, amr: str, now: int) -> bool:
@@ -216,7 +216,7 @@ def raise_session(connection: Connection, id_hash: bytes, aal: int, amr: str, no
 
 def end_session(connection: Connection, id_hash: bytes, now: int) -> bool:
     """Log out; False when it had ended."""
-    return _END(connection, {"of": id_hash, "now": now}).rowcount == 1
+    return _END.run(connection, {"of": id_hash, "now": now}) == 1
 
 
 def end_sessions(connection: Connection, user_id: int, now: int) -> int:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from twofa_lab.errors import InputError, WorkError
@@ -91,7 +91,7 @@ def read(engine: Engine) -> Iterator[Connection]:
 def _explained(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+    except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
         raise _explain(error, engine.url) from None
 
 
@@ -190,12 +190,13 @@ _STATE_REASONS = {
 }
 
 
-def _explain(error: DBAPIError | PoolTimeoutError | sqlite3.Error, url: URL) -> WorkError:
+def _explain(error: Exception, url: URL) -> WorkError:
+    """The database's error in one line, whether it came through SQLAlchemy or from the driver."""
     name = _name(url)
     if isinstance(error, PoolTimeoutError):
         return WorkError(f"the database {name} is busy: no connection became free, try again")
-    origin = error.orig if isinstance(error, DBAPIError) else error
-    reason = _sqlite_reason(origin) if isinstance(origin, sqlite3.Error) else _state_reason(error)
+    origin = getattr(error, "orig", None) or error
+    reason = _sqlite_reason(origin) if isinstance(origin, sqlite3.Error) else _state_reason(origin)
     return WorkError(f"the database {name} {reason or 'failed: ' + type(origin).__name__}")
 
 
@@ -209,11 +210,11 @@ def _sqlite_reason(origin: sqlite3.Error) -> str | None:
     return _SQLITE_REASONS.get(code)
 
 
-def _state_reason(error: Exception) -> str | None:
-    # a connection that was lost or never made has no SQLSTATE
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    if state is None:
-        return _STATE_REASONS["08"] if isinstance(error, OperationalError) else None
+def _state_reason(origin: BaseException) -> str | None:
+    state = getattr(origin, "sqlstate", None)
+    if state is None:  # a connection that was lost or never made has none
+        lost = type(origin).__name__ in {"OperationalError", "InterfaceError"}
+        return _STATE_REASONS["08"] if lost else None
     found = (_STATE_REASONS.get(part) for part in (state, state[:3], state[:2]))
     return next((reason for reason in found if reason), None)
 

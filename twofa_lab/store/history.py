@@ -85,7 +85,7 @@ def load_history(connection: Connection, user_id: int, failed_since: int) -> His
     devices: dict[str, Device] = {}
     hours = [0] * 24
     completed, first_login, last_login = 0, None, None
-    rows = _LOAD(connection, {"user_id": user_id}).all()
+    rows = _LOAD.all(connection, {"user_id": user_id})
     for kind, value, count, first_seen, last_seen, trusted_at in rows:
         match kind:
             case "device":
@@ -96,7 +96,7 @@ def load_history(connection: Connection, user_id: int, failed_since: int) -> His
                 completed, first_login, last_login = count, first_seen, last_seen
             case _:
                 places[kind].add(value)
-    failed = _FAILED(connection, {"user_id": user_id, "since": failed_since}).scalars()
+    failed = _FAILED.all(connection, {"user_id": user_id, "since": failed_since})
     return History(
         completed_logins=completed,
         first_login=first_login,
@@ -105,7 +105,7 @@ def load_history(connection: Connection, user_id: int, failed_since: int) -> His
         countries=frozenset(places["country"]),
         regions=frozenset(places["region"]),
         hours=tuple(hours),
-        failed_at=tuple(failed),
+        failed_at=tuple(at for (at,) in failed),
     )
 
 
@@ -137,5 +137,5 @@ def record_login(
 
 def record_failed_password(connection: Connection, user_id: int, at: int, forget: int) -> None:
     """Enter a wrong password, and drop those before `forget` that no signal looks at any more."""
-    _FORGET(connection, {"of": user_id, "before": forget})
-    _ADD_FAILED(connection, {"user_id": user_id, "at": at})
+    _FORGET.run(connection, {"of": user_id, "before": forget})
+    _ADD_FAILED.run(connection, {"user_id": user_id, "at": at})

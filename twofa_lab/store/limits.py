@@ -122,29 +122,28 @@ def count_attempt(
     over.
     """
     mine = {"of": answered.user_id}
-    counted = _COUNT_ACCOUNT(connection, {**mine, "now": now, "limit": lock_after})
-    failures = counted.scalar_one_or_none()
+    failures = _COUNT_ACCOUNT.value(connection, {**mine, "now": now, "limit": lock_after})
     if failures is None:
-        waits_only = _WAITS_ONLY(connection, {**mine, "limit": lock_after}).first() is not None
+        waits_only = _WAITS_ONLY.one(connection, {**mine, "limit": lock_after}) is not None
         return Attempt("throttled" if waits_only else "locked", 0)
     device = answered.authenticator_id
-    if device is not None and _COUNT_AUTHENTICATOR(connection, {"of": device}).rowcount < 1:
-        _UNCOUNT_ACCOUNT(connection, mine)
+    if device is not None and _COUNT_AUTHENTICATOR.run(connection, {"of": device}) < 1:
+        _UNCOUNT_ACCOUNT.run(connection, mine)
         return Attempt("disabled", 0)
     this = {"of": answered.id, "binding": answered.session_binding}
-    left = _COUNT_CHALLENGE(connection, {**this, "now": now}).scalar_one_or_none()
+    left = _COUNT_CHALLENGE.value(connection, {**this, "now": now})
     if left is None:
-        _UNCOUNT_ACCOUNT(connection, mine)
+        _UNCOUNT_ACCOUNT.run(connection, mine)
         if device is not None:
-            _UNCOUNT_AUTHENTICATOR(connection, {"of": device})
+            _UNCOUNT_AUTHENTICATOR.run(connection, {"of": device})
         return Attempt(_why(connection, this, now), 0)
     if (wait := wait_ms(failures)) > 0:
-        _THROTTLE(connection, {**mine, "until": now + wait})
+        _THROTTLE.run(connection, {**mine, "until": now + wait})
     return Attempt("", left)
 
 
 def _why(connection: Connection, this: Mapping[str, object], now: int) -> str:
-    row = _LEFT(connection, this).first()
+    row = _LEFT.one(connection, this)
     if row is None:
         return "closed"
     left, state, expires = row
@@ -160,10 +159,10 @@ def record_failure(connection: Connection, answered: Challenge, now: int) -> Fai
     disabled = False
     if answered.authenticator_id is not None:
         stop = {"of": answered.authenticator_id, "now": now}
-        disabled = _STOP(connection, stop).rowcount == 1
-    _FAIL(connection, {"of": answered.id})
+        disabled = _STOP.run(connection, stop) == 1
+    _FAIL.run(connection, {"of": answered.id})
     this = {"of": answered.id, "binding": answered.session_binding}
-    row = _LEFT(connection, this).first()
+    row = _LEFT.one(connection, this)
     return Failure(0 if row is None else max(int(row[0]), 0), disabled)
 
 
@@ -172,9 +171,9 @@ def record_success(connection: Connection, answered: Challenge, now: int) -> Non
 
     Call it once `consume_challenge` said yes, in the same transaction.
     """
-    _RESET_ACCOUNT(connection, {"of": answered.user_id})
+    _RESET_ACCOUNT.run(connection, {"of": answered.user_id})
     if answered.authenticator_id is not None:
-        _RESET_AUTHENTICATOR(connection, {"of": answered.authenticator_id, "now": now})
+        _RESET_AUTHENTICATOR.run(connection, {"of": answered.authenticator_id, "now": now})
 
 
 _COUNT_PASSWORD = {
@@ -204,14 +203,14 @@ def count_password_failure(
     How many that makes on that side (0 for an unknown account). `wait_ms` as in `count_attempt`.
     """
     mine = {"of": user_id}
-    failures = _COUNT_PASSWORD[own_device](connection, mine).scalar_one_or_none()
+    failures = _COUNT_PASSWORD[own_device].value(connection, mine)
     if failures is None:
         return 0
     if (wait := wait_ms(failures)) > 0:
-        _PASSWORD_WAIT[own_device](connection, {**mine, "until": now + wait})
+        _PASSWORD_WAIT[own_device].run(connection, {**mine, "until": now + wait})
     return int(failures)
 
 
 def reset_password_failures(connection: Connection, user_id: int, *, own_device: bool) -> None:
     """A login completed: the counter of that side starts again."""
-    _RESET_PASSWORD[own_device](connection, {"of": user_id})
+    _RESET_PASSWORD[own_device].run(connection, {"of": user_id})
