@@ -24,9 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from twofa_lab.errors import InputError, WorkError
-from twofa_lab.store.engine import is_postgresql
 from twofa_lab.store.schema import audit, audit_checkpoints
-from twofa_lab.store.statements import Prepared
+from twofa_lab.store.statements import Prepared, lock_until_end
 
 __all__ = [
     "EVENTS",
@@ -113,8 +112,7 @@ def append(connection: Connection, events: Sequence[Event]) -> int:
     else's lock must be taken before. `InputError` when an event may not be recorded.
     """
     details = [_checked(event) for event in events]
-    if is_postgresql(connection):
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    lock_until_end(connection, _LOCK)
     head = _HEAD.one(connection, {})
     seq, previous = (0, _GENESIS) if head is None else (head[0], head[1])
     rows = []

@@ -6,10 +6,9 @@ from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from twofa_lab.store.engine import is_postgresql
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import rate_events
-from twofa_lab.store.statements import Prepared
+from twofa_lab.store.statements import Prepared, lock_until_end
 
 __all__ = ["Counter", "SqlCounter"]
 
@@ -70,10 +69,8 @@ class SqlCounter:
         Holds under concurrency, where `count` and then `add` does not.
         """
         hashed = self._hash(key)
-        if is_postgresql(self._connection):
-            # two transactions do not see each other's new rows: take turns by key
-            number = int.from_bytes(hashed[:8], "big", signed=True)
-            self._connection.execute(select(func.pg_advisory_xact_lock(number)))
+        # two transactions of PostgreSQL do not see each other's new rows: take turns by key
+        lock_until_end(self._connection, int.from_bytes(hashed[:8], "big", signed=True))
         values = {"key": hashed, "at": at, "since": since, "limit": limit}
         return _ADD_WITHIN.run(self._connection, values) == 1
 

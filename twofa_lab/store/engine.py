@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from twofa_lab.errors import InputError, WorkError
 
-__all__ = ["BUSY_TIMEOUT_MS", "connect", "is_postgresql", "read", "write"]
+__all__ = ["BUSY_TIMEOUT_MS", "connect", "read", "write"]
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a transaction waits for another before it gives up."""
@@ -59,11 +59,6 @@ def connect(url: str, *, create: bool = False, busy_timeout_ms: int = BUSY_TIMEO
             return _postgresql(parsed, busy_timeout_ms)
         case other:
             raise InputError(f"the database must be SQLite or PostgreSQL, not {other}")
-
-
-def is_postgresql(connection: Connection) -> bool:
-    """Whether the connection goes to PostgreSQL; else it is SQLite."""
-    return connection.dialect.name == "postgresql"
 
 
 @contextmanager

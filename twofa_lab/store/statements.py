@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Dialect
+from sqlalchemy import BigInteger, ClauseElement, Connection, Dialect, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import dml
 
-__all__ = ["Insert", "Prepared"]
+__all__ = ["Insert", "Prepared", "lock_until_end"]
 
 Insert = Callable[..., postgresql.Insert | sqlite.Insert]
 """The `insert` of a dialect: both can say what to do on a conflict, in the same words."""
@@ -111,3 +111,15 @@ class Prepared:
             made = made.inline()  # else PostgreSQL's INSERT asks for the new row's key unbidden
         compiled = made.compile(dialect=dialect, column_keys=self._columns)
         return str(compiled), {k: v for k, v in compiled.params.items() if v is not None}
+
+
+_LOCK = Prepared(select(func.pg_advisory_xact_lock(bindparam("number", type_=BigInteger))))
+
+
+def lock_until_end(connection: Connection, number: int) -> None:
+    """Take turns with every transaction that names this 64-bit number, until this one ends.
+
+    For what one statement cannot decide on PostgreSQL. On SQLite there is one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        _LOCK.one(connection, {"number": number})

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib.resources
 
-from sqlalchemy import Connection, Engine, func, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from twofa_lab.errors import InputError
-from twofa_lab.store.engine import is_postgresql, read, write
+from twofa_lab.store.engine import read, write
+from twofa_lab.store.statements import lock_until_end
 
 __all__ = ["HEAD", "check", "upgrade"]
 
@@ -28,8 +29,7 @@ def upgrade(engine: Engine) -> str | None:
     `InputError` when the database was made by a newer version, or holds somebody else's tables.
     """
     with write(engine) as connection:
-        if is_postgresql(connection):
-            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        lock_until_end(connection, _LOCK)
         before = _version(connection)
         if before is None and (tables := inspect(connection).get_table_names()):
             raise InputError(
