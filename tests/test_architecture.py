@@ -26,7 +26,7 @@ LAYERS = (
     ("risk",),
     ("store",),
     ("catalog",),
-    ("tables", "sheet", "errors"),
+    ("tables", "sheet", "errors", "compiled"),
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
@@ -35,7 +35,7 @@ FUNCTION_LINES = 80  # without the docstring
 
 # "path" or "path:function" -> why it is better long.
 LONG_ON_PURPOSE: dict[str, str] = {
-    "twofa_lab/replay/loop.py:_replay_account": (
+    "twofa_lab/replay/loop.py:replay_rows": (
         "the closed loop: one login's path read from top to bottom, whose six running counters "
         "every split would have to hand around"
     ),

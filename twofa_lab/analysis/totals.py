@@ -16,12 +16,14 @@ weight depends on account and replicate alone, so the result does not depend on 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
-import numba as nb
 import numpy as np
 
-from twofa_lab.replay.run import replay_shard
+from twofa_lab.compiled import loop, part
+from twofa_lab.replay.run import prepare, replay_prepared
 from twofa_lab.risk.policy import Policy
+from twofa_lab.risk.signals import SignalRules
 from twofa_lab.tables import ATTACKS, DECISIONS, OUTCOME_NAMES, Array
 from twofa_lab.traffic.world import Shard, WorldFacts
 
@@ -76,8 +78,9 @@ def totals_of_shard(
     found = []
     table = _poisson_table()
     values = np.zeros((len(policies), len(shard.starts) - 1, len(SUMS)), np.int64)
+    prepared = prepare(shard, facts)
     for index, policy in enumerate(policies):
-        written = replay_shard(shard, facts, policy)
+        written = replay_prepared(prepared, facts, policy, SignalRules())
         outcomes = np.zeros((len(DECISIONS) + 1, len(OUTCOME_NAMES)), np.int64)
         by_kind = np.zeros((len(ATTACKS), 4), np.int64)
         seconds = np.zeros(_SECONDS, np.int64)
@@ -102,14 +105,15 @@ def totals_of_shard(
         )
         found.append([logins, outcomes, by_kind, seconds, channels])
     sums = np.zeros((len(policies), len(SUMS), replicates), np.int64)
-    _add_replicates(values, shard.people["user_id"], np.uint64(salt), table, sums)
+    weights = np.empty(replicates + 4, np.int64)
+    _add_replicates(values, shard.people["user_id"], np.uint64(salt), table, weights, sums)
     return [
         Totals(logins, values[i].sum(axis=0), sums[i], outcomes, by_kind, seconds, channels)
         for i, (logins, outcomes, by_kind, seconds, channels) in enumerate(found)
     ]
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _add_rows(
     starts: Array,
     time: Array,
@@ -163,7 +167,7 @@ def _add_rows(
     return logins
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _mix(value: np.uint64) -> np.uint64:
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -171,20 +175,19 @@ def _mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _add_replicates(
-    values: Array, users: Array, salt: np.uint64, table: Array, sums: Array
+    values: Array, users: Array, salt: np.uint64, table: Array, weights: Array, sums: Array
 ) -> None:
     """Add each account's values, weighted, to every replicate; four weights a 64-bit hash."""
     policies, accounts, fields = values.shape
     replicates = sums.shape[2]
-    weights = np.empty(replicates + 4, np.int64)
     for a in range(accounts):
         seed = _mix(np.uint64(users[a]) ^ salt)
         for b in range(0, replicates, 4):
             bits = _mix(seed + np.uint64(b))
-            for part in range(4):
-                weights[b + part] = table[(bits >> np.uint64(16 * part)) & np.uint64(0xFFFF)]
+            for k in range(4):
+                weights[b + k] = table[(bits >> np.uint64(16 * k)) & np.uint64(0xFFFF)]
         for p in range(policies):
             for f in range(fields):
                 value = values[p, a, f]
@@ -194,6 +197,7 @@ def _add_replicates(
                         target[b] += value * weights[b]
 
 
+@cache
 def _poisson_table() -> Array:
     """Poisson(1) by 65,536 equally likely steps; its mean is one to 1e-5."""
     from scipy.stats import poisson

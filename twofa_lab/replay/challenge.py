@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
 from twofa_lab.catalog.efficacy import WAYS
 from twofa_lab.catalog.factors import CODE_LIFE_SECONDS, ENTRY_PERCENT, STRENGTH_ORDER
+from twofa_lab.compiled import loop
 from twofa_lab.tables import CHANNELS, FACTORS, NEVER, OUTCOME_NAMES
 
 __all__ = ["Answer", "Means", "answer_challenge"]
@@ -72,7 +72,7 @@ class Answer(NamedTuple):
     microusd: int
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _works(factor: int, means: Means) -> bool:
     """Whether this factor would get its owner (or this attacker) through, patience permitting."""
     if means.is_attack:
@@ -84,7 +84,7 @@ def _works(factor: int, means: Means) -> bool:
     return means.phone_at_hand
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _reads(channel: int, means: Means) -> bool:
     """Whether a message that arrives on this channel is in the challenged party's hands."""
     if means.is_attack:
@@ -92,7 +92,7 @@ def _reads(channel: int, means: Means) -> bool:
     return means.phone_at_hand
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _delay(channel: int, means: Means) -> int:
     """Tenths of a second until a message on this channel is in the challenged party's hands."""
     if not _reads(channel, means):
@@ -105,7 +105,7 @@ def _delay(channel: int, means: Means) -> int:
     return _NEVER_ARRIVES if delay == NEVER else delay
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _answer_code(means, channels, timeout_ds, max_attempts, prices):  # type: ignore[no-untyped-def]
     """A challenge by a code sent out of band; see the module's text for the rules."""
     entries = min(means.wrong_codes + 1, max_attempts)
@@ -148,7 +148,7 @@ def _answer_code(means, channels, timeout_ds, max_attempts, prices):  # type: ig
     return Answer(outcome, _OTP, used, messages, entries, finish, microusd)
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def answer_challenge(means, channels, timeout_ds, max_attempts, allow_weaker, prices):  # type: ignore[no-untyped-def]
     """Play one challenge with the strongest enrolled factor that works for whoever is asked.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import loop, part
 from twofa_lab.replay.challenge import Means, answer_challenge
 from twofa_lab.risk.decision import ALLOW, DENY, decide
 from twofa_lab.risk.history import (
@@ -22,7 +22,7 @@ from twofa_lab.risk.history import (
     start_account,
 )
 from twofa_lab.risk.signals import BITS, SignalRules, local_hour, read_signals
-from twofa_lab.tables import LINE_TYPES, OUTCOME_NAMES, Array
+from twofa_lab.tables import LINE_TYPES, OUTCOME_NAMES, POTENTIAL_OUTCOMES, Array
 
 __all__ = ["NO_DECISION", "Accounts", "Rows", "Settings", "Written", "replay_rows"]
 
@@ -32,11 +32,17 @@ _ALLOWED, _VERIFIED, _RATE_LIMITED, _DENIED, _LOCKED, _WRONG = (
     for name in ("allowed", "verified", "rate_limited", "denied", "locked", "wrong_password")
 )
 _DEVICE = BITS["new_device"]
+_TRUSTS, _RESENDS, _PASSKEY_WORKS, _DEFEATS = (
+    [column.name for column in POTENTIAL_OUTCOMES].index(name)
+    for name in ("po_trusts_device", "po_resends", "po_passkey_works", "po_defeats")
+)
 _LANDLINE = LINE_TYPES.index("landline")
 
 
 class Rows(NamedTuple):
-    """The columns of the logins table that a replay reads."""
+    """The columns of the logins table that a replay reads; `po` holds its potential outcomes, one
+    row a column in the table's order, all as uint16.
+    """
 
     time: Array
     utc_offset_min: Array
@@ -47,18 +53,7 @@ class Rows(NamedTuple):
     password_reset: Array
     signup: Array
     attack: Array
-    po_whatsapp_ds: Array
-    po_sms_ds: Array
-    po_voice_ds: Array
-    po_resend_ds: Array
-    po_entry_ds: Array
-    po_patience_ds: Array
-    po_wrong_codes: Array
-    po_phone_at_hand: Array
-    po_trusts_device: Array
-    po_resends: Array
-    po_passkey_works: Array
-    po_defeats: Array
+    po: Array
 
 
 class Accounts(NamedTuple):
@@ -109,7 +104,7 @@ class Written(NamedTuple):
     outcome: Array
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _wait(failures: int, settings: Settings) -> int:
     """How long the account waits after this many consecutive failures: doubling, capped."""
     over = failures - settings.throttle_after
@@ -118,45 +113,30 @@ def _wait(failures: int, settings: Settings) -> int:
     return min(settings.first_wait_ms << min(over, 20), settings.longest_wait_ms)
 
 
-@nb.njit(cache=True, nogil=True)
-def _challenge(rows, i, accounts, a, settings, wrong_codes, written):  # type: ignore[no-untyped-def]
-    """Ask for a second factor, write what came of it; returns the outcome and codes entered."""
-    means = Means(
-        np.int64(rows.po_whatsapp_ds[i]),
-        np.int64(rows.po_sms_ds[i]),
-        np.int64(rows.po_voice_ds[i]),
-        np.int64(rows.po_resend_ds[i]),
-        np.int64(rows.po_entry_ds[i]),
-        np.int64(rows.po_patience_ds[i]),
-        np.int64(rows.po_wrong_codes[i]),
-        rows.po_phone_at_hand[i],
-        rows.po_resends[i],
-        rows.po_passkey_works[i],
-        np.int64(rows.po_defeats[i]),
-        rows.attack[i] != 0,
-        accounts.whatsapp[a],
-        accounts.line_type[a] != _LANDLINE,
-        np.int64(accounts.factors[a]),
+@part
+def _means(po, i, attack, whatsapp, line_type, factors):  # type: ignore[no-untyped-def]
+    """One row's potential outcomes, in the order of the table's columns, and its person's."""
+    return Means(
+        np.int64(po[0, i]),
+        np.int64(po[1, i]),
+        np.int64(po[2, i]),
+        np.int64(po[3, i]),
+        np.int64(po[4, i]),
+        np.int64(po[5, i]),
+        np.int64(po[6, i]),
+        po[7, i] != 0,
+        po[_RESENDS, i] != 0,
+        po[_PASSKEY_WORKS, i] != 0,
+        np.int64(po[_DEFEATS, i]),
+        attack != 0,
+        whatsapp,
+        line_type != _LANDLINE,
+        np.int64(factors),
     )
-    answer = answer_challenge(
-        means,
-        settings.channels,
-        settings.timeout_ds,
-        min(settings.max_attempts, settings.lock_after - wrong_codes),
-        settings.allow_weaker,
-        settings.prices[accounts.country[a]],
-    )
-    written.factor[i] = answer.factor
-    written.channel[i] = answer.channel
-    written.messages[i] = answer.messages
-    written.attempts[i] = answer.attempts
-    written.seconds_ds[i] = min(answer.seconds_ds, 65_535)
-    written.message_microusd[i] = answer.microusd
-    return answer.outcome, answer.attempts
 
 
-@nb.njit(cache=True, nogil=True)
-def replay_rows(
+@loop
+def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one piece to stay fast
     rows: Rows,
     accounts: Accounts,
     settings: Settings,
@@ -171,7 +151,16 @@ def replay_rows(
     starts, times, offsets = accounts.starts, rows.time, rows.utc_offset_min
     devices, countries, regions = rows.device_id, rows.country, rows.region
     right, resets, signups = rows.password_ok, rows.password_reset, rows.signup
-    trusting, scores, numbers = rows.po_trusts_device, settings.scores, history.numbers
+    attacks, po, scores, numbers = rows.attack, rows.po, settings.scores, history.numbers
+    homes, whatsapp, line_types, factors = (
+        accounts.country, accounts.whatsapp, accounts.line_type, accounts.factors,
+    )  # fmt: skip
+    channels, timeout_ds = settings.channels, settings.timeout_ds
+    used_factor, used_channel, messages, attempts, seconds, price = (
+        written.factor, written.channel, written.messages, written.attempts,
+        written.seconds_ds, written.message_microusd,
+    )  # fmt: skip
+    allow_weaker, max_attempts = settings.allow_weaker, settings.max_attempts
     outcomes, decisions = written.outcome, written.decision
     signals, failed, scored, lifted = (
         written.signals, written.failures, written.score, written.trusted,
@@ -183,6 +172,7 @@ def replay_rows(
     most_failures = rules.burst_count - 1
     for a in range(len(starts) - 1):
         start_account(history, starts[a + 1] - starts[a])
+        prices = settings.prices[homes[a]]
         # consecutive wrong passwords and the end of the wait they caused: strangers, own devices
         wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
         wrong_codes, locked = 0, False
@@ -230,19 +220,29 @@ def replay_rows(
             elif decision == DENY:
                 outcome = _DENIED
             else:
-                outcome, entered = _challenge(
-                    rows, i, accounts, a, settings, wrong_codes, written
+                answer = answer_challenge(
+                    _means(po, i, attacks[i], whatsapp[a], line_types[a], factors[a]),
+                    channels,
+                    timeout_ds,
+                    min(max_attempts, lock_after - wrong_codes),
+                    allow_weaker,
+                    prices,
                 )
-                trusts = trust_ms > 0 and trusting[i]
-                wrong_codes += entered
+                outcome = answer.outcome
+                used_factor[i] = answer.factor
+                used_channel[i] = answer.channel
+                messages[i] = answer.messages
+                attempts[i] = answer.attempts
+                seconds[i] = min(answer.seconds_ds, 65_535)
+                price[i] = answer.microusd
+                trusts = trust_ms > 0 and po[_TRUSTS, i] != 0
+                wrong_codes += answer.attempts
                 locked = outcome != _VERIFIED and wrong_codes >= lock_after
             outcomes[i] = outcome
-            if outcome == _ALLOWED or outcome == _VERIFIED:  # noqa: PLR1714 - compiled
+            if outcome == _ALLOWED or outcome == _VERIFIED:  # noqa: PLR1714, SIM109 - compiled
                 wrong_codes = 0
                 if own:
                     wrong_1 = 0
                 else:
                     wrong_0 = 0
-                record_completed(
-                    history, slot, known, time, hour, device, country, region, trusts
-                )
+                record_completed(history, slot, known, time, hour, device, country, region, trusts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from twofa_lab.errors import InputError
 from twofa_lab.replay.loop import NO_DECISION, Accounts, Rows, Settings, Written, replay_rows
-from twofa_lab.risk.history import new_history
+from twofa_lab.risk.history import History, new_history
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import MS_PER_DAY, SignalRules
 from twofa_lab.tables import (
@@ -25,9 +25,18 @@ from twofa_lab.traffic.world import Shard, World, WorldFacts, to_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NEEDED", "replay", "replay_shard", "settings_of"]
+__all__ = [
+    "NEEDED",
+    "Prepared",
+    "prepare",
+    "replay",
+    "replay_prepared",
+    "replay_shard",
+    "settings_of",
+]
 
-NEEDED = tuple(Rows._fields)
+_PO = tuple(column.name for column in POTENTIAL_OUTCOMES)
+NEEDED = (*Rows._fields[:-1], *_PO)
 """Columns of the logins table that a replay reads."""
 
 _EASY = {"po_passkey_works": 1, "po_trusts_device": 1, "po_defeats": 255}
@@ -72,7 +81,19 @@ def replay_shard(
     Rows without potential outcomes are taken to pass every challenge at once, at no cost: then
     signals, scores and decisions are told, and nothing else may be read off.
     """
-    rules = rules or SignalRules()
+    return replay_prepared(prepare(shard, facts), facts, policy, rules or SignalRules())
+
+
+class Prepared(NamedTuple):
+    """A shard as the compiled loop reads it, good for any number of policies."""
+
+    rows: Rows
+    accounts: Accounts
+    history: History
+
+
+def prepare(shard: Shard, facts: WorldFacts) -> Prepared:
+    """Check a shard's columns and lay them out for the loop."""
     n = shard.rows
     people = shard.people
     factors = people["factors"]
@@ -82,19 +103,31 @@ def replay_shard(
             columns[column.name] = np.full(n, _EASY.get(column.name, 0), column.dtype)
             factors = np.full_like(factors, 1 << FACTORS.index("passkey"))
     LOGINS.check(columns, NEEDED)
+    potential = np.empty((len(_PO), n), np.uint16)
+    for index, name in enumerate(_PO):
+        potential[index] = columns.pop(name)
+    vocabularies = facts.vocabularies
+    return Prepared(
+        Rows(**columns, po=potential),
+        Accounts(shard.starts, people["country"], people["line_type"], people["whatsapp"], factors),
+        new_history(
+            int(np.diff(shard.starts).max(initial=1)),
+            len(vocabularies["country"]),
+            len(vocabularies["region"]),
+        ),
+    )
+
+
+def replay_prepared(
+    prepared: Prepared, facts: WorldFacts, policy: Policy, rules: SignalRules
+) -> dict[str, Array]:
+    """`replay_shard` for a shard that is laid out already."""
+    n = len(prepared.rows.time)
     written = Written._make(np.zeros(n, OUTCOMES.column(name).dtype) for name in Written._fields)
     written.decision[:] = NO_DECISION
-    accounts = Accounts(
-        shard.starts, people["country"], people["line_type"], people["whatsapp"], factors
-    )
-    vocabularies = facts.vocabularies
-    history = new_history(
-        int(np.diff(shard.starts).max(initial=1)),
-        len(vocabularies["country"]),
-        len(vocabularies["region"]),
-    )
-    settings = settings_of(policy, rules, facts.costs, vocabularies["country"])
-    replay_rows(Rows(**columns), accounts, settings, rules, history, written)
+    settings = settings_of(policy, rules, facts.costs, facts.vocabularies["country"])
+    rows, accounts, history = prepared
+    replay_rows(rows, accounts, settings, rules, history, written)
     return written._asdict()
 
 

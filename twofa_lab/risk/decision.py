@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numba as nb
-
+from twofa_lab.compiled import part
 from twofa_lab.tables import DECISIONS
 
 __all__ = ["ALLOW", "CHALLENGE", "DENY", "decide"]
@@ -11,7 +10,7 @@ __all__ = ["ALLOW", "CHALLENGE", "DENY", "decide"]
 ALLOW, CHALLENGE, DENY = range(len(DECISIONS))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def decide(
     score: float, challenge_at: float, deny_at: float, trusted: bool, trust_below: float
 ) -> int:

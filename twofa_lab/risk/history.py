@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import part
 from twofa_lab.tables import Array
 
 __all__ = [
@@ -77,7 +77,7 @@ def new_history(most_rows: int, countries: int, regions: int) -> History:
     )
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def start_account(history: History, rows: int) -> None:
     """Forget the account before; `rows` bounds the logins of the one to come."""
     capacity = 8
@@ -95,7 +95,7 @@ def start_account(history: History, rows: int) -> None:
         numbers[HOURS + hour] = 0
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def find_device(history: History, device: int) -> tuple[int, bool]:
     """The slot of a device and whether the account knows it (else the slot to put it in)."""
     devices = history.devices
@@ -109,19 +109,19 @@ def find_device(history: History, device: int) -> tuple[int, bool]:
     return slot, False
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def seen_country(history: History, country: int) -> bool:
     """Whether a login of the account was completed from this country."""
     return history.places[country] == history.numbers[_NOW]
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def seen_region(history: History, region: int) -> bool:
     """Whether a login of the account was completed from this region."""
     return history.places[history.numbers[_REGIONS] + region] == history.numbers[_NOW]
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def recent_failures(history: History, since: int) -> int:
     """Failed passwords at or after `since` (at most 32 are remembered)."""
     numbers = history.numbers
@@ -133,7 +133,7 @@ def recent_failures(history: History, since: int) -> int:
     return count
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def record_failed_password(history: History, time: int) -> None:
     """Remember a wrong password at `time` (ms)."""
     numbers = history.numbers
@@ -141,7 +141,7 @@ def record_failed_password(history: History, time: int) -> None:
     numbers[FAILED] += 1
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def record_completed(
     history: History,
     slot: int,

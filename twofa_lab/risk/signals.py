@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import part
 from twofa_lab.risk.history import (
     COMPLETED,
     HOURS,
@@ -51,7 +51,7 @@ class SignalRules(NamedTuple):
     odd_hour_one_in: int = 50
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def local_hour(time: int, utc_offset_min: int) -> int:
     """Hour of the account's own day, 0 to 23.
 
@@ -61,7 +61,7 @@ def local_hour(time: int, utc_offset_min: int) -> int:
     return (time + np.int64(utc_offset_min) * 60_000) // 3_600_000 % 24  # type: ignore[return-value]
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def read_signals(
     history: History,
     rules: SignalRules,

@@ -297,7 +297,9 @@ def _first_times(
         spread = streams.of("in campaign").random(count) * attack.campaign_hours * 3_600_000
         return campaigns[which] + spread.astype(np.int64)
     u = streams.uniform("when", (3, count))
-    return times_of_logins(clock, actors, city_zone, index, u[0], u[1], u[2])
+    times = np.empty(count, np.int64)
+    times_of_logins(clock, actors, city_zone, index, u[0], u[1], u[2], times)
+    return times
 
 
 def _attempts(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import loop, part
 from twofa_lab.tables import Array
 from twofa_lab.traffic.geography import geography, zone_offsets
 from twofa_lab.traffic.people import MS_PER_DAY, Actors
@@ -109,7 +109,7 @@ def _holidays(country: str, days: list[date]) -> set[date]:
         return set()
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def offset_at(clock: Clock, zone: int, time: int) -> int:
     """Minutes to UTC of a time zone at a time in or near the window."""
     hour = (time - clock.offset_start) // _MS_PER_HOUR
@@ -117,7 +117,20 @@ def offset_at(clock: Clock, zone: int, time: int) -> int:
     return clock.offsets[zone, hour]
 
 
-@nb.njit(cache=True, nogil=True)
+@part
+def _day_of(clock: Clock, slot: int, week: int, share: float) -> int:
+    """The day on which this share of a window's logins has passed: a binary search."""
+    low, high = 0, clock.day_cum.shape[2] - 1
+    while low < high - 1:
+        middle = (low + high) // 2
+        if clock.day_cum[slot, week, middle] <= share:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@loop
 def time_of_login(
     clock: Clock,
     actors: Actors,
@@ -132,9 +145,7 @@ def time_of_login(
     The day follows the calendar of the home country; the hour is near one of the person's two
     habitual hours, else anywhere in the daily rhythm, on the clock of where the person is.
     """
-    shares = clock.day_cum[clock.slot_of[actors.country[actor]], actors.week[actor]]
-    day = np.searchsorted(shares, np.float32(u_day), side="right") - 1
-    day = min(max(day, 0), len(shares) - 2)
+    day = _day_of(clock, clock.slot_of[actors.country[actor]], actors.week[actor], u_day)
     if u_hour < clock.habit_share:
         part = u_hour / clock.habit_share * 2.0
         which = 0 if part < 1.0 else 1
@@ -158,7 +169,7 @@ def time_of_login(
     return time
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def times_of_logins(
     clock: Clock,
     actors: Actors,
@@ -167,11 +178,10 @@ def times_of_logins(
     u_day: Array,
     u_hour: Array,
     u_minute: Array,
-) -> Array:
-    """`time_of_login` for each actor of `index`."""
-    times = np.empty(len(index), np.int64)
+    times: Array,
+) -> None:
+    """`time_of_login` for each actor of `index`, written to `times`."""
     for i in range(len(index)):
         times[i] = time_of_login(
             clock, actors, city_zone, index[i], u_day[i], u_hour[i], u_minute[i]
         )
-    return times

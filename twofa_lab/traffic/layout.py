@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import loop
 from twofa_lab.tables import ATTACKS, Array
 from twofa_lab.traffic.calendar import Clock, time_of_login
-from twofa_lab.traffic.people import MS_PER_DAY, Actors
+from twofa_lab.traffic.people import Actors
 
 __all__ = ["AttackRows", "Laid", "Sessions", "lay_out", "session_times"]
 
@@ -56,7 +57,7 @@ class Laid(NamedTuple):
     hit: Array
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def session_times(
     clock: Clock,
     actors: Actors,
@@ -66,31 +67,27 @@ def session_times(
     u_day: Array,
     u_hour: Array,
     u_minute: Array,
-) -> Array:
-    """Times of every session, sorted within each account, none before the account was made."""
-    times = np.empty(len(u_day), np.int64)
+    times: Array,
+) -> None:
+    """Write the time of every session to `times`, sorted within each account, none before the
+    account was made.
+    """
+    span = clock.end - clock.start
     for a in range(len(starts) - 1):
         first, last = starts[a], starts[a + 1]
-        # an account made inside the window spreads its sessions over what is left of the calendar
-        born = max((created[a] - clock.start) // MS_PER_DAY, 0)
-        before = clock.day_cum[clock.slot_of[actors.country[a]], actors.week[a], born]
-        earliest = max(created[a] + _AFTER_SIGNUP_MS, clock.start)
         for s in range(first, last):
-            day = before + (1.0 - before) * u_day[s]
-            time = time_of_login(clock, actors, city_zone, a, day, u_hour[s], u_minute[s])
-            while time < earliest:
-                time += MS_PER_DAY
-            if time >= clock.end:  # made on the last day, and the hour is past
-                time = earliest + np.int64(u_hour[s] * (clock.end - earliest))
+            time = time_of_login(clock, actors, city_zone, a, u_day[s], u_hour[s], u_minute[s])
+            if time <= created[a]:
+                # fold it into the account's life, at the same point of what remains
+                time = created[a] + 1 + (time - clock.start) * (clock.end - created[a]) // span
             place = s
             while place > first and times[place - 1] > time:
                 times[place] = times[place - 1]
                 place -= 1
             times[place] = time
-    return times
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _put_sessions(a: int, at: int, sessions: Sessions, gap: Array, laid: Laid) -> int:
     """Write one account's sign-ins, each after its slips; returns the next free row."""
     for s in range(sessions.starts[a], sessions.starts[a + 1]):
@@ -106,7 +103,7 @@ def _put_sessions(a: int, at: int, sessions: Sessions, gap: Array, laid: Laid) -
     return at
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def _put_attacks(a: int, at: int, attacks: AttackRows, laid: Laid) -> int:
     """Write one account's attack attempts; returns the next free row."""
     for k in range(attacks.starts[a], attacks.starts[a + 1]):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import loop, part
 from twofa_lab.tables import Array
 from twofa_lab.traffic.calendar import Clock, offset_at
 from twofa_lab.traffic.clients import DEVICE_TYPES
@@ -78,7 +78,7 @@ class Seen(NamedTuple):
     rtt_ms: Array
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _mix(value: np.uint64) -> np.uint64:
     """SplitMix64: a well-mixed 64-bit number for each 64-bit number."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
@@ -87,7 +87,7 @@ def _mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _block_there(around: Surroundings, country: int, kind: int, chance: float) -> int:
     """A block of that kind in a country, by its number of addresses."""
     pool = around.pool_of[country, kind]
@@ -103,7 +103,7 @@ def _block_there(around: Surroundings, country: int, kind: int, chance: float) -
     return first
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _device(actors, actor, time, start, around, u_device, u_private):  # type: ignore[no-untyped-def]
     """The User-Agent row and the device's identity as the server knows it."""
     slot = 0
@@ -123,7 +123,7 @@ def _device(actors, actor, time, start, around, u_device, u_private):  # type: i
     return client, identity
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _network(actors, actor, time, clock, around, phone, u_network, u_place):  # type: ignore[no-untyped-def]
     """The address block, city, and how often the address within the block changes (ms)."""
     city, away = actors.city[actor], -1
@@ -160,7 +160,7 @@ def _network(actors, actor, time, clock, around, phone, u_network, u_place):  # 
     return actors.home_block[actor], city, around.lease_ms
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def observe(
     laid: Laid,
     actors: Actors,

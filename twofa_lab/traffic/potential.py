@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
+from twofa_lab.compiled import loop, part
 from twofa_lab.tables import CHANNELS, LINE_TYPES, Array
 from twofa_lab.traffic.calendar import window_of
 from twofa_lab.traffic.geography import geography
@@ -133,7 +133,7 @@ def _table(carrier: Carrier, incident: Incident | None = None) -> Array:
     return delay_table(loss, median, carrier.seconds.sigma)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _slot(habits: Habits, country: int, channel: int, time: int) -> int:
     """The delivery slot in force for a country and channel at a time."""
     slot = habits.slot_of[country]
@@ -147,13 +147,13 @@ def _slot(habits: Habits, country: int, channel: int, time: int) -> int:
     return slot
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _delay(habits: Habits, country: int, channel: int, time: int, uniform: float) -> int:
     slot = _slot(habits, country, channel, time)
     return habits.delays[slot, channel - 1, np.int64(uniform * SIZE)]
 
 
-@nb.njit(cache=True, nogil=True)
+@loop
 def draw_potential(
     time: Array,
     account: Array,
@@ -191,7 +191,7 @@ def draw_potential(
         out.po_passkey_works[i] = _part(acts, 3) < habits.passkey_works
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@part
 def _part(acts: np.uint64, which: int) -> float:
     """One of the four 16-bit uniforms in a 64-bit draw."""
     return np.float64((acts >> np.uint64(16 * which)) & np.uint64(0xFFFF)) / 65536.0

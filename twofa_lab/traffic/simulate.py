@@ -252,7 +252,8 @@ def _sessions(
     for _ in range(5):
         slips += left < rate ** (slips + 1)
     reset = (slips >= 3) & (streams.uniform("forgotten", n) < plan.scenario.people.forgotten_share)
-    time = session_times(
+    time = np.empty(n, np.int64)
+    session_times(
         clock,
         people,
         common.sources[0].zone,
@@ -261,6 +262,7 @@ def _sessions(
         streams.uniform("day", n),
         streams.uniform("hour", n),
         streams.uniform("minute", n),
+        time,
     )
     gap = 4000.0 + 9000.0 * streams.uniform("gap", n)  # ms between attempts: assumption
     return Sessions(starts, time, slips, reset), gap

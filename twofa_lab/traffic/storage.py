@@ -183,7 +183,10 @@ def _read(path: Path, table: Table, names: list[str] | None) -> dict[str, Array]
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
         first = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as a {table.name} table ({first})") from None
-    table.check(columns, names)
+    try:
+        table.check(columns, names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return columns
 
 
