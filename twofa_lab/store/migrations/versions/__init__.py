@@ -1,0 +1,1 @@
+"""One module a version, oldest first; a released one never changes."""
