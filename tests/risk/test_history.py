@@ -20,6 +20,7 @@ FAMILIES = {
     "in a row": range(1, 2_001),
     "one low byte": range(1, 2_000 << 8, 1 << 8),
     "high halves only": range(1 << 32, 500 << 32, 1 << 32),
+    "at the table's end": range((1 << 20) - 1, 600 << 20, 1 << 20),
     "halves alike": [(n << 32) | n for n in range(1, 500)],
     "negative as int64": [-n for n in range(1, 2_000)],
     "at random": np.random.default_rng(1).integers(-(2**63), 2**63, 2_000).tolist(),
