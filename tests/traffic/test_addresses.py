@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twofa_lab import simulate
 from twofa_lab.errors import InputError
 from twofa_lab.traffic.addresses import (
     FIRST_PACKAGED_ASN,
@@ -278,3 +279,22 @@ def test_bad_mmdb_files_are_refused_in_one_line(tmp_path):
             mmdb_addresses(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_world_takes_its_addresses_from_the_users_own_mmdb_files(tmp_path):
+    countries = {"81.0.0.0/16": {"country": {"iso_code": "US"}}}
+    owners = {
+        "81.0.0.0/16": {
+            "autonomous_system_number": 64500,
+            "autonomous_system_organization": "Only Net",
+        }
+    }
+    paths = [
+        write_mmdb(tmp_path / "c.mmdb", "Test-Country", countries),
+        write_mmdb(tmp_path / "a.mmdb", "Test-ASN", owners),
+    ]
+    world = simulate("us-consumer", users=30, days=14, seed=3, mmdb=paths)
+    logins = world.logins()
+    assert set(logins["asn"]) == {64500}
+    assert set(logins["ip"] // 65536) == {81 << 8}
+    assert world.facts.fingerprint != simulate("us-consumer", 30, 14, 3).facts.fingerprint

@@ -39,6 +39,10 @@ Policies = Annotated[
 OnePolicy = Annotated[
     str, typer.Option("--policy", help="password-only, universal, risk-based or a policy file.")
 ]
+Mmdb = Annotated[
+    list[Path] | None,
+    typer.Option(help="Your own MMDB file of address blocks (country, network); repeatable."),
+]
 Workers = Annotated[int | None, typer.Option(help="Threads; default one a core.")]
 Settings = Annotated[
     list[str] | None,
@@ -90,6 +94,7 @@ def simulate(
     seed: Seed = 7,
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the run that is there.")] = False,
+    mmdb: Mmdb = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +104,7 @@ def simulate(
     began = time.perf_counter()
     world = run(
         scenario_with(scenario, settings), users, days, seed,
-        out=out, overwrite=overwrite, workers=workers,
+        out=out, overwrite=overwrite, mmdb=mmdb or (), workers=workers,
     )  # fmt: skip
     seconds = time.perf_counter() - began
     facts = world.facts
@@ -144,6 +149,7 @@ def replay(
         str | None, typer.Option(help="Lend people from this scenario: who passes a challenge.")
     ] = None,
     seed: Seed = 7,
+    mmdb: Mmdb = None,
     as_json: Json = False,
 ) -> None:
     """Replay your own login log: how many logins would this policy challenge?
@@ -152,9 +158,11 @@ def replay(
     """
     from twofa_lab.analysis.own_logs import replay_log
     from twofa_lab.risk.policy import Policy
+    from twofa_lab.traffic.addresses import mmdb_addresses
     from twofa_lab.traffic.readers.log_world import read_logs
 
-    world = read_logs(logfile, log_format, columns=_mapping(column), year=year)
+    addresses = mmdb_addresses(*mmdb) if mmdb else None
+    world = read_logs(logfile, log_format, columns=_mapping(column), year=year, addresses=addresses)
     if people:
         world = world.with_people(people, seed)
     found = replay_log(world, Policy.named(policy))

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from twofa_lab.tables import Array
-from twofa_lab.traffic.addresses import AddressTable, packaged_addresses
+from twofa_lab.traffic.addresses import AddressTable, mmdb_addresses, packaged_addresses
 from twofa_lab.traffic.geography import geography
 
 __all__ = ["HOSTING", "ISP", "KINDS", "MOBILE", "ORGANISATION", "Networks", "networks"]
@@ -61,9 +61,11 @@ class Networks:
 
 
 @cache
-def networks() -> Networks:
-    """Pools over the packaged address table, built once a process (about a second)."""
-    return build_networks(packaged_addresses())
+def networks(mmdb: tuple[str, ...] = ()) -> Networks:
+    """Pools over the packaged address table, or over the user's own MMDB files (country, network);
+    built once a process, in about two seconds.
+    """
+    return build_networks(mmdb_addresses(*mmdb) if mmdb else packaged_addresses())
 
 
 def build_networks(table: AddressTable) -> Networks:

@@ -7,6 +7,7 @@ A shard is a fixed number of accounts. It is a pure function of scenario, seed a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,6 +55,7 @@ class Plan:
     users: int
     days: int
     seed: int
+    mmdb: tuple[str, ...] = ()
 
     @property
     def accounts_per_shard(self) -> int:
@@ -73,7 +75,10 @@ class Plan:
     def fingerprint(self) -> str:
         """Short hash that names the world: the same rows, the same fingerprint."""
         text = f"{self.scenario.model_dump_json()}|{self.users}|{self.days}|{self.seed}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(text.encode())
+        for path in self.mmdb:
+            digest.update(Path(path).read_bytes())
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,17 @@ class _Common:
 
 
 @lru_cache(maxsize=4)
-def _common(scenario_json: str, days: int, seed: int) -> _Common:
+def _common(scenario_json: str, days: int, seed: int, mmdb: tuple[str, ...]) -> _Common:
     scenario = Scenario.model_validate_json(scenario_json)
-    sources = (geography(), networks(), clients())
+    sources = (geography(), networks(mmdb), clients())
     clock = make_clock(scenario, days)
     start = window_of(scenario, days)[1]
     criminals = draw_criminals(scenario, seed, clock, start, sources)
     return _Common(clock, start, criminals, sources, features.make_tables(scenario, sources))
+
+
+def _common_of(plan: Plan) -> _Common:
+    return _common(plan.scenario.model_dump_json(), plan.days, plan.seed, plan.mmdb)
 
 
 def simulate(
@@ -105,6 +114,7 @@ def simulate(
     *,
     out: str | Path | None = None,
     overwrite: bool = False,
+    mmdb: Sequence[str | Path] = (),
     executor: Executor | None = None,
     workers: int | None = None,
     progress: bool | None = None,
@@ -113,8 +123,9 @@ def simulate(
 
     With `out` the shards are written as Parquet to that new directory and the world reads from
     there, in memory bounded by the shard size; without it they are kept in memory. `executor` is
-    any `concurrent.futures.Executor` (default: `workers` threads, one a core). Raises `InputError`
-    for an impossible request and `WorkError` when writing fails.
+    any `concurrent.futures.Executor` (default: `workers` threads, one a core). `mmdb` names the
+    user's own MMDB files to take address blocks from, instead of the packaged table. Raises
+    `InputError` for an impossible request and `WorkError` when writing fails.
 
     >>> world = simulate("us-consumer", users=200, days=14, seed=1)
     >>> world.facts.users, world.facts.logins > 100
@@ -127,7 +138,10 @@ def simulate(
             raise InputError(f"{name} is {value}: give a whole number from 1 to {most:,}")
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise InputError(f"seed is {seed}: give a whole number from 0 on")
-    plan = Plan(scenario, int(users), int(days), int(seed))
+    plan = Plan(scenario, int(users), int(days), int(seed), tuple(map(str, mmdb)))
+    _common_of(
+        plan
+    )  # once, before threads ask for it; and a bad file is told before any is written
     label = f"simulating {scenario.name}"
     if out is None:
         tasks = [(make_shard, (plan, index)) for index in range(plan.shards)]
@@ -179,7 +193,7 @@ def make_shard(plan: Plan, index: int) -> Shard:
     scenario = plan.scenario
     first = index * plan.accounts_per_shard
     accounts = min(plan.accounts_per_shard, plan.users - first)
-    common = _common(scenario.model_dump_json(), plan.days, plan.seed)
+    common = _common_of(plan)
     streams = Streams(plan.seed, index)
     clock = common.clock
     window = (clock.start, clock.end)
