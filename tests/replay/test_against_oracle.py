@@ -72,7 +72,7 @@ def test_the_generated_logins_reach_what_they_should(world: World) -> None:
 
 
 @given(policy=policies(), first=st.integers(0, 260))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_generated_logins_under_any_policy(world: World, policy: Policy, first: int) -> None:
     (shard,) = world.shards()
     some = accounts_of(shard, first, first + 40)
