@@ -86,8 +86,9 @@ class Sheet:
         head = self._cells("th", self.columns)
         body = "".join(f"<tr>{self._cells('td', row)}</tr>" for row in self.rows)
         note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
+        style = ' class="prose"' if self.prose else ""
         return (
-            f"<table><caption>{html.escape(self.title)}</caption>"
+            f"<table{style}><caption>{html.escape(self.title)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
         )
 

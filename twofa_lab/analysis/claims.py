@@ -107,4 +107,4 @@ def claims_sheet(claims: Sequence[Claim], note: str) -> Sheet:
             verdict = "holds here" if claim.holds else "does not hold here"
         rows.append((claim.question, claim.claimed, value, ends, verdict, claim.rests_on))
     columns = ("claim of the guide", "claimed", "found", "range", "verdict", "rests on")
-    return Sheet("Does the guide hold?", columns, tuple(rows), note)
+    return Sheet("Does the guide hold?", columns, tuple(rows), note, prose=True)

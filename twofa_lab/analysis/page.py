@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def comparison_page(study: Comparison) -> str:
         study=study,
         sentence=study.sentence(),
         figures=[(name, Markup(figure_svg(figure))) for name, figure in figures],  # noqa: S704 - ours
-        sheets=[Markup(sheet.to_html()) for sheet in sheets],  # noqa: S704 - escapes its cells
+        sheets=[Markup(replace(sheet, note="").to_html()) for sheet in sheets],  # noqa: S704 - escaped
         policies=[(r.name, r.policy.to_yaml()) for r in study.results],
         costs=study.facts.costs,
         provenance=provenance(study),
