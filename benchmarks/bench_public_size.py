@@ -17,7 +17,7 @@ from pathlib import Path
 COMMAND = Path(sys.executable).with_name("twofa-lab")
 ARGUMENTS = (
     "demo", "--scenario", "public-sso", "--users", "4304857", "--days", "391",
-    "--set", "people.activity={median: 2.75, p90: 14, p99: 44}", "--json",
+    "--set", "people.activity={median: 2.97, p90: 15.1, p99: 47.5}", "--json",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 
 from twofa_lab.compiled import loop, part
-from twofa_lab.replay.run import prepare, replay_prepared
+from twofa_lab.replay.run import frozen, prepare, replay_prepared
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.tables import ATTACKS, DECISIONS, OUTCOME_NAMES, Array
@@ -79,6 +79,7 @@ def totals_of_shard(
     table = _poisson_table()
     values = np.zeros((len(policies), len(shard.starts) - 1, len(SUMS)), np.int64)
     prepared = prepare(shard, facts)
+    rows = prepared.rows
     for index, policy in enumerate(policies):
         written = replay_prepared(prepared, facts, policy, SignalRules())
         outcomes = np.zeros((len(DECISIONS) + 1, len(OUTCOME_NAMES)), np.int64)
@@ -86,11 +87,11 @@ def totals_of_shard(
         seconds = np.zeros(_SECONDS, np.int64)
         channels = np.zeros(4, np.int64)
         logins = _add_rows(
-            shard.starts,
-            shard.logins["time"],
-            shard.logins["password_ok"],
-            shard.logins["signup"],
-            shard.logins["attack"],
+            prepared.accounts.starts,
+            rows.time,
+            rows.password_ok,
+            rows.signup,
+            rows.attack,
             written["decision"],
             written["outcome"],
             written["channel"],
@@ -106,7 +107,7 @@ def totals_of_shard(
         found.append([logins, outcomes, by_kind, seconds, channels])
     sums = np.zeros((len(policies), len(SUMS), replicates), np.int64)
     weights = np.empty(replicates + 4, np.int64)
-    _add_replicates(values, shard.people["user_id"], np.uint64(salt), table, weights, sums)
+    _add_replicates(values, frozen(shard.people["user_id"]), np.uint64(salt), table, weights, sums)
     return [
         Totals(logins, values[i].sum(axis=0), sums[i], outcomes, by_kind, seconds, channels)
         for i, (logins, outcomes, by_kind, seconds, channels) in enumerate(found)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NEEDED",
     "Prepared",
+    "frozen",
     "prepare",
     "replay",
     "replay_prepared",
@@ -107,15 +108,25 @@ def prepare(shard: Shard, facts: WorldFacts) -> Prepared:
     for index, name in enumerate(_PO):
         potential[index] = columns.pop(name)
     vocabularies = facts.vocabularies
+    who = (shard.starts, people["country"], people["line_type"], people["whatsapp"], factors)
     return Prepared(
-        Rows(**columns, po=potential),
-        Accounts(shard.starts, people["country"], people["line_type"], people["whatsapp"], factors),
+        Rows(**{name: frozen(column) for name, column in columns.items()}, po=frozen(potential)),
+        Accounts._make(map(frozen, who)),
         new_history(
             int(np.diff(shard.starts).max(initial=1)),
             len(vocabularies["country"]),
             len(vocabularies["region"]),
         ),
     )
+
+
+def frozen(values: Array) -> Array:
+    """A read-only view. Columns from disk are read-only, and numba compiles a loop anew for every
+    mix of writable and read-only arrays: with all of them frozen it is compiled once.
+    """
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 def replay_prepared(

@@ -26,6 +26,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, le=1e9)]
 Logins = Annotated[float, Field(gt=0.0, le=100_000.0)]  # a year: one every five minutes
 Weight = Annotated[float, Field(ge=0.0, le=1e9)]
+Price = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
 class _Strict(BaseModel):
@@ -179,8 +180,8 @@ class Attack(_Strict):
 class Costs(_Strict):
     """What things cost, in US$; channel prices may differ by country of the phone."""
 
-    message: dict[Channel, Weight]
-    message_by_country: dict[str, dict[Channel, Weight]] = {}
+    message: dict[Channel, Price]
+    message_by_country: dict[str, dict[Channel, Price]] = {}
     support_ticket: Weight
     tickets_per_lost_login: Share
     lost_login: Weight
