@@ -78,7 +78,7 @@ def test_the_same_hit_gets_past_the_same_ways_each_time(attacked):
 
 
 def test_each_kind_comes_at_its_rate(consumer):
-    accounts, years = 20_000, 120 / 365
+    accounts, years = 10_000, 120 / 365
     rows = rows_of(simulate(consumer.changed(people__created_share_per_year=0.0), accounts, 90, 3))
     for kind in MASS:
         attack = consumer.attacks[kind]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofa_lab.analysis import marginals
@@ -180,6 +180,7 @@ def test_shares_are_those_of_the_windows_rows(plain, consumers):
 
 
 @given(st.integers(0, 3), st.integers(1, 400_000))
+@settings(max_examples=25)
 def test_distinct_values_are_counted_exactly_while_few_and_closely_when_many(seed, n):
     values = np.random.default_rng(seed).integers(0, 2**40, 5).astype(np.uint64)
     hashes = marginals._smallest(marginals._hash(np.arange(n, dtype=np.uint64) + values[0]))
