@@ -20,7 +20,7 @@ from functools import cache
 
 import numpy as np
 
-from twofa_lab.compiled import loop, part
+from twofa_lab.compiled import loop, mix
 from twofa_lab.replay.run import frozen, prepare, replay_prepared
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
@@ -168,14 +168,6 @@ def _add_rows(
     return logins
 
 
-@part
-def _mix(value: np.uint64) -> np.uint64:
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
 @loop
 def _add_replicates(
     values: Array, users: Array, salt: np.uint64, table: Array, weights: Array, sums: Array
@@ -184,9 +176,9 @@ def _add_replicates(
     policies, accounts, fields = values.shape
     replicates = sums.shape[2]
     for a in range(accounts):
-        seed = _mix(np.uint64(users[a]) ^ salt)
+        seed = mix(np.uint64(users[a]) ^ salt)
         for b in range(0, replicates, 4):
-            bits = _mix(seed + np.uint64(b))
+            bits = mix(seed + np.uint64(b))
             for k in range(4):
                 weights[b + k] = table[(bits >> np.uint64(16 * k)) & np.uint64(0xFFFF)]
         for p in range(policies):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twofa_lab.errors import InputError
-from twofa_lab.tables import LOGINS, POTENTIAL_OUTCOMES, Array
+from twofa_lab.tables import LOGINS, Array
 from twofa_lab.traffic.calendar import Clock
 from twofa_lab.traffic.clients import DEVICE_TYPES, Clients, clients
 from twofa_lab.traffic.geography import Geography, geography
@@ -15,13 +15,7 @@ from twofa_lab.traffic.layout import Laid
 from twofa_lab.traffic.networks import KINDS, Networks
 from twofa_lab.traffic.observe import Draws, Seen, Surroundings, observe
 from twofa_lab.traffic.people import MS_PER_DAY, Actors, Traits
-from twofa_lab.traffic.potential import (
-    Habits,
-    PotentialDraws,
-    PotentialOutcomes,
-    draw_potential,
-    make_habits,
-)
+from twofa_lab.traffic.potential import Habits, make_habits, potential_columns
 from twofa_lab.traffic.scenario import Scenario
 from twofa_lab.traffic.streams import Streams
 
@@ -114,7 +108,9 @@ def columns(
     places, _, agents = sources
     seen = _seen(laid, actors, people, streams, clock, tables.around)
     device_type = agents.device_type[seen.client]
-    potential = _potential(laid, device_type, people, traits, streams, tables.habits)
+    potential = potential_columns(
+        laid.time, laid.account, device_type, people.country, traits, streams, tables.habits
+    )
     out = {
         "time": laid.time,
         "utc_offset_min": seen.utc_offset_min,
@@ -135,7 +131,7 @@ def columns(
         "signup": laid.signup,
         "attack": laid.attack,
         "campaign": laid.campaign,
-        **potential._asdict(),
+        **potential,
     }
     past = np.concatenate([defeats, np.zeros(1, np.uint8)])  # hit -1: nobody's, gets past nothing
     out["po_defeats"] = past[laid.hit]
@@ -154,26 +150,6 @@ def _seen(
     draws = Draws._make(streams.uniform(f"seen {name}", n) for name in Draws._fields)
     observe(laid, actors, people.zone, clock, around, draws, seen)
     return seen
-
-
-def _potential(
-    laid: Laid,
-    device_type: Array,
-    people: Actors,
-    traits: Traits,
-    streams: Streams,
-    habits: Habits,
-) -> PotentialOutcomes:
-    n = len(laid.time)
-    dtypes = {column.name: column.dtype for column in POTENTIAL_OUTCOMES}
-    out = PotentialOutcomes._make(np.zeros(n, dtypes[name]) for name in PotentialOutcomes._fields)
-    names = [name for name in PotentialDraws._fields if name != "acts"]
-    draws = PotentialDraws(
-        **{name: streams.uniform(f"challenge {name}", n) for name in names},
-        acts=streams.keys("challenge acts", n),
-    )
-    draw_potential(laid.time, laid.account, device_type, people.country, traits, habits, draws, out)
-    return out
 
 
 def people_columns(

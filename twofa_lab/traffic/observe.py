@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twofa_lab.compiled import loop, part
+from twofa_lab.compiled import loop, mix, part
 from twofa_lab.tables import Array
 from twofa_lab.traffic.calendar import Clock, offset_at
 from twofa_lab.traffic.clients import DEVICE_TYPES
@@ -79,15 +79,6 @@ class Seen(NamedTuple):
 
 
 @part
-def _mix(value: np.uint64) -> np.uint64:
-    """SplitMix64: a well-mixed 64-bit number for each 64-bit number."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
-@part
 def _block_there(around: Surroundings, country: int, kind: int, chance: float) -> int:
     """A block of that kind in a country, by its number of addresses."""
     pool = around.pool_of[country, kind]
@@ -112,14 +103,14 @@ def _device(actors, actor, time, start, around, u_device, u_private):  # type: i
     until = actors.device_until[actor, slot]
     key = actors.device_key[actor, slot]
     if time >= until:  # replaced by a new device, which is a new identity
-        client, since, key = actors.device_next[actor, slot], until, _mix(key)
+        client, since, key = actors.device_next[actor, slot], until, mix(key)
     else:
         client, since = actors.device_client[actor, slot], start
     client = min(client + (time - since) // around.upgrade_ms, around.client_last[client])
     epoch = np.uint64((time - since) // actors.device_cookie_ms[actor, slot])
-    identity = _mix(key ^ _mix(epoch))
+    identity = mix(key ^ mix(epoch))
     if u_private < around.private_share:
-        identity = _mix(identity ^ np.uint64(time))
+        identity = mix(identity ^ np.uint64(time))
     return client, identity
 
 
@@ -135,7 +126,7 @@ def _network(actors, actor, time, clock, around, phone, u_network, u_place):  # 
         block = actors.vpn_block[actor]
         return block, around.largest[around.block_country[block]], 12 * _MS_PER_HOUR
     chance = (u_network - vpn) / (1.0 - vpn)
-    key = _mix(actors.key[actor] ^ np.uint64(away + 2))
+    key = mix(actors.key[actor] ^ np.uint64(away + 2))
     there = np.float64(key >> np.uint64(11)) / 9007199254740992.0
     country = around.city_country[city]
     abroad = country != actors.country[actor]
@@ -184,17 +175,17 @@ def observe(
         size = around.block_size[block]
         # a connection stays in its part of a block: 4,096 addresses, a VPN exit 32
         part = min(size, np.uint64(32 if kind == HOSTING else 4096))
-        corner = _mix(actors.key[actor] if kind != HOSTING else np.uint64(block)) % (
+        corner = mix(actors.key[actor] if kind != HOSTING else np.uint64(block)) % (
             size - part + np.uint64(1)
         )
         turn = np.uint64((time - clock.start + MS_PER_DAY) // lease)
-        ip = around.block_start[block] + corner + _mix(actors.key[actor] ^ turn) % part
+        ip = around.block_start[block] + corner + mix(actors.key[actor] ^ turn) % part
         country = around.block_country[block]
         if around.city_country[city] != country:
             city = around.largest[country]
         seen.utc_offset_min[i] = offset_at(clock, homes[laid.account[i]], time)
         seen.ip[i] = ip
-        listed = np.float64(_mix(ip) >> np.uint64(11)) / 9007199254740992.0
+        listed = np.float64(mix(ip) >> np.uint64(11)) / 9007199254740992.0
         seen.ip_listed[i] = listed < around.listed[kind]
         seen.asn[i] = around.block_asn[block]
         seen.country[i] = country

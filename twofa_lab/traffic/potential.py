@@ -11,14 +11,22 @@ from typing import NamedTuple
 import numpy as np
 
 from twofa_lab.compiled import loop, part
-from twofa_lab.tables import CHANNELS, LINE_TYPES, Array
+from twofa_lab.tables import CHANNELS, LINE_TYPES, POTENTIAL_OUTCOMES, Array
 from twofa_lab.traffic.calendar import window_of
 from twofa_lab.traffic.geography import geography
 from twofa_lab.traffic.people import MS_PER_DAY, Traits
 from twofa_lab.traffic.quantiles import SIZE, delay_table, lognormal_table
 from twofa_lab.traffic.scenario import Carrier, Incident, Scenario
+from twofa_lab.traffic.streams import Streams
 
-__all__ = ["Habits", "PotentialDraws", "PotentialOutcomes", "draw_potential", "make_habits"]
+__all__ = [
+    "Habits",
+    "PotentialDraws",
+    "PotentialOutcomes",
+    "draw_potential",
+    "make_habits",
+    "potential_columns",
+]
 
 _WHATSAPP, _SMS, _VOICE = (CHANNELS.index(name) for name in ("whatsapp", "sms", "voice"))
 _LANDLINE = LINE_TYPES.index("landline")
@@ -131,6 +139,28 @@ def _table(carrier: Carrier, incident: Incident | None = None) -> Array:
     if incident:
         loss, median = 1.0 - (1.0 - loss) * (1.0 - incident.loss), median * incident.slower
     return delay_table(loss, median, carrier.seconds.sigma)
+
+
+def potential_columns(
+    time: Array,
+    account: Array,
+    device_type: Array,
+    country: Array,
+    traits: Traits,
+    streams: Streams,
+    habits: Habits,
+) -> dict[str, Array]:
+    """The `po_*` columns of rows, `po_defeats` apart; arguments as `draw_potential`'s."""
+    n = len(time)
+    dtypes = {column.name: column.dtype for column in POTENTIAL_OUTCOMES}
+    out = PotentialOutcomes._make(np.zeros(n, dtypes[name]) for name in PotentialOutcomes._fields)
+    names = [name for name in PotentialDraws._fields if name != "acts"]
+    draws = PotentialDraws(
+        **{name: streams.uniform(f"challenge {name}", n) for name in names},
+        acts=streams.keys("challenge acts", n),
+    )
+    draw_potential(time, account, device_type, country, traits, habits, draws, out)
+    return out._asdict()
 
 
 @part

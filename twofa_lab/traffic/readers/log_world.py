@@ -16,16 +16,11 @@ from typing import Any
 import numpy as np
 
 from twofa_lab.errors import InputError
-from twofa_lab.tables import FACTORS, LOGINS, POTENTIAL_OUTCOMES, Array
+from twofa_lab.tables import FACTORS, LOGINS, Array
 from twofa_lab.traffic.clients import DEVICE_TYPES
 from twofa_lab.traffic.geography import geography
 from twofa_lab.traffic.people import MS_PER_DAY, draw_traits
-from twofa_lab.traffic.potential import (
-    PotentialDraws,
-    PotentialOutcomes,
-    draw_potential,
-    make_habits,
-)
+from twofa_lab.traffic.potential import make_habits, potential_columns
 from twofa_lab.traffic.readers.read import read_columns
 from twofa_lab.traffic.readers.reading import LogRead
 from twofa_lab.traffic.scenario import Scenario
@@ -167,19 +162,12 @@ def _lend(shard: Shard, scenario: Scenario, seed: int, codes: Array, types: Arra
     time = shard.logins["time"]
     window = (int(time.min(initial=0)), int(time.max(initial=1)) + 1)
     traits = draw_traits(accounts, streams, scenario, country, window)
-    dtypes = {column.name: column.dtype for column in POTENTIAL_OUTCOMES}
-    out = PotentialOutcomes._make(np.zeros(n, dtypes[name]) for name in PotentialOutcomes._fields)
-    names = [name for name in PotentialDraws._fields if name != "acts"]
-    draws = PotentialDraws(
-        **{name: streams.uniform(f"challenge {name}", n) for name in names},
-        acts=streams.keys("challenge acts", n),
-    )
     account = np.repeat(np.arange(accounts, dtype=np.int32), np.diff(shard.starts))
     habits = make_habits(scenario, len(DEVICE_TYPES), DEVICE_TYPES.index("mobile"))
-    draw_potential(
-        time, account, types[shard.logins["device_type"]], country, traits, habits, draws, out
+    potential = potential_columns(
+        time, account, types[shard.logins["device_type"]], country, traits, streams, habits
     )
-    logins = shard.logins | out._asdict() | {"po_defeats": np.zeros(n, np.uint8)}
+    logins = shard.logins | potential | {"po_defeats": np.zeros(n, np.uint8)}
     people = shard.people | {
         "line_type": traits.line_type,
         "whatsapp": traits.whatsapp,
