@@ -1,6 +1,5 @@
 import multiprocessing
-import time
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -16,38 +15,12 @@ from twofa_lab.traffic.geography import geography
 from twofa_lab.traffic.layout import session_times
 from twofa_lab.traffic.networks import networks
 from twofa_lab.traffic.people import Mix, draw_actors
-from twofa_lab.traffic.shards import run_shards
 from twofa_lab.traffic.simulate import Plan, make_shard, simulate
 from twofa_lab.traffic.streams import Streams
 
+from .test_shards import Backwards
+
 BUSY = {"median": 4000, "p90": 9000, "p99": 20000}
-
-
-class Backwards(Executor):
-    """Does the last task handed in first, when the first result is asked for."""
-
-    def __init__(self):
-        self._waiting = []
-
-    def submit(self, function, /, *arguments, **options):
-        future = Lazy(self)
-        self._waiting.append((future, function, arguments, options))
-        return future
-
-    def run_all(self):
-        while self._waiting:
-            future, function, arguments, options = self._waiting.pop()
-            future.set_result(function(*arguments, **options))
-
-
-class Lazy(Future):
-    def __init__(self, executor):
-        super().__init__()
-        self._executor = executor
-
-    def result(self, timeout=None):
-        self._executor.run_all()
-        return super().result(timeout)
 
 
 # --- the same seed, the same bits
@@ -368,39 +341,3 @@ def test_a_workforce_works_office_hours_on_weekdays():
     assert np.mean((hour >= 7) & (hour < 18)) > 0.85
     days = len(np.unique(local // 86_400_000))
     assert mine.sum() / 60 / days > 1.0
-
-
-# --- running shards
-
-
-def test_results_come_in_the_order_of_their_tasks():
-    tasks = [(pow, (k, 2)) for k in range(30)]
-    assert run_shards(tasks, "squares", workers=3) == [k * k for k in range(30)]
-    assert run_shards(tasks, "squares", executor=Backwards()) == [k * k for k in range(30)]
-
-
-def test_a_task_that_fails_stops_the_run_and_leaves_nothing_running():
-    done = []
-
-    def slow(k):
-        if k == 0:
-            raise TiredError
-        time.sleep(0.1)
-        done.append(k)
-
-    with ThreadPoolExecutor(3) as threads:
-        with pytest.raises(TiredError):
-            run_shards([(slow, (k,)) for k in range(100)], "failing", executor=threads)
-        at_once = len(done)
-        assert 0 < at_once < 20  # what ran was waited for, what had not begun was not
-    assert len(done) == at_once
-
-
-class TiredError(Exception):
-    pass
-
-
-def test_progress_goes_to_standard_error(capsys):
-    run_shards([(pow, (2, 2))] * 3, "powers", progress=False)
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", "")

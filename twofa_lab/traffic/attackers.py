@@ -96,15 +96,15 @@ def _pool(
     attack = scenario.attacks[kind]
     share = attack.same_country if kind in _MASS else 0.0
     window = (clock.start, clock.end)
-    near = Mix(scenario.people.countries, attack.network)
-    far = Mix(scenario.attackers_from, attack.network)
-    both = stack(
-        draw_actors(_POOL, streams.named("near"), scenario, near, window, sources),
-        draw_actors(_POOL, streams.named("far"), scenario, far, window, sources),
-    )
+    mix = Mix(scenario.attackers_from, attack.network)
+    far = draw_actors(_POOL, streams.named("far"), scenario, mix, window, sources)
+    if share == 0.0:
+        return far
+    mix = Mix(scenario.people.countries, attack.network)
+    near = draw_actors(_POOL, streams.named("near"), scenario, mix, window, sources)
     position = np.arange(_POOL)
     is_near = position % _CREW < round(_CREW * share)
-    return take(both, np.where(is_near, position, position + _POOL))
+    return take(stack(near, far), np.where(is_near, position, position + _POOL))
 
 
 def _campaigns(attack: Attack, streams: Streams, clock: Clock, window_start: int) -> Array:

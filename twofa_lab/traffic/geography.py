@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -117,10 +117,12 @@ def _largest(group: Array, people: Array, groups: int) -> Array:
     return largest
 
 
+@lru_cache(maxsize=8)
 def zone_offsets(zones: tuple[str, ...], start_ms: int, hours: int) -> Array:
     """Minutes to UTC of every zone at every hour, shape (zones, hours), daylight saving honoured.
 
-    Clocks that change within an hour (Lord Howe's half hour) are right from the next hour on.
+    Clocks that change within an hour (Lord Howe's half hour) are right from the next hour on. The
+    array is kept for the next world of the same days: do not write to it.
 
     >>> march_2025 = 1_741_478_400_000
     >>> zone_offsets(("America/New_York",), march_2025, 48)[0, [0, 47]].tolist()
