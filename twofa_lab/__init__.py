@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twofa_lab.analysis.realism import realism
     from twofa_lab.errors import InputError, LabError, WorkError
     from twofa_lab.replay.explain import explain
-    from twofa_lab.replay.run import replay
+    from twofa_lab.replay.run import outcomes
     from twofa_lab.risk.policy import Policy
     from twofa_lab.traffic.readers.log_world import read_logs
     from twofa_lab.traffic.scenario import Scenario, scenario_names
@@ -42,9 +42,9 @@ __all__ = [
     "compare",
     "explain",
     "load",
+    "outcomes",
     "read_logs",
     "realism",
-    "replay",
     "scenario_names",
     "simulate",
 ]
@@ -60,7 +60,7 @@ _HOMES = {
     "simulate": "traffic.simulate",
     "load": "traffic.storage",
     "read_logs": "traffic.readers",
-    "replay": "replay.run",
+    "outcomes": "replay.run",
     "compare": "analysis.comparison",
     "explain": "replay.explain",
     "realism": "analysis.realism",

@@ -8,16 +8,66 @@ each; measured on the replay: 54 against 23 ns a login). `part` also copies itse
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba as nb
 import numpy as np
 
-__all__ = ["loop", "mix", "part"]
+__all__ = ["allocating", "loop", "mix", "part", "sources"]
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
-loop = nb.njit(**_OPTIONS)
-part = nb.njit(**_OPTIONS, inline="always")
+
+def sources() -> list[Path]:
+    """Every file whose code or constants end up in machine code."""
+    package = Path(__file__).parent
+    files = [package / name for name in ("compiled.py", "tables.py", "analysis/totals.py")]
+    for room in ("catalog", "risk", "replay", "traffic"):
+        files += (package / room).glob("*.py")
+    return sorted(files)
+
+
+@cache
+def _cache_folder() -> str:
+    """Where this very source's machine code is kept.
+
+    numba looks only at a function's own file to tell whether its cached code is stale; ours call
+    each other and freeze constants across files, so the folder is named by all their content.
+    """
+    digest = hashlib.sha256()
+    for path in sources():
+        digest.update(path.read_bytes())
+    package = Path(__file__).parent
+    home = package if os.access(package, os.W_OK) else Path.home() / ".cache" / "twofa-lab"
+    return str(home / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}")
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    config: Any = nb.config
+    elsewhere = config.CACHE_DIR
+    config.CACHE_DIR = elsewhere or _cache_folder()
+    try:
+        return nb.njit(function, cache=True, nogil=True, **options)
+    finally:
+        config.CACHE_DIR = elsewhere
+
+
+def loop(function: Callable[..., Any]) -> Any:
+    """Compile a function that allocates nothing."""
+    return _compile(function, _nrt=False)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a small function that allocates nothing into its callers."""
+    return _compile(function, _nrt=False, inline="always")
+
+
+def allocating(function: Callable[..., Any]) -> Any:
+    """Compile a function that makes arrays of its own."""
+    return _compile(function)
 
 
 @part

@@ -7,7 +7,7 @@ import pytest
 
 from twofa_lab.errors import InputError
 from twofa_lab.replay.explain import account_of, explain
-from twofa_lab.replay.run import replay, replay_shard
+from twofa_lab.replay.run import outcomes, replay_shard
 from twofa_lab.risk.policy import Policy
 from twofa_lab.traffic.world import World
 
@@ -15,7 +15,7 @@ RISK = Policy.risk_based()
 
 
 def test_the_explanation_is_the_replays_own_row(world: World) -> None:
-    frame = replay(world, RISK)
+    frame = outcomes(world, RISK)
     for row in frame.iloc[:: max(1, len(frame) // 60)].itertuples():
         told = explain(world, row.login_id, RISK)
         assert told.outcome == row.outcome

@@ -14,7 +14,7 @@ import pytest
 from tests.replay.oracle import DAY_MS
 from tests.replay.shards import FACTS, ROW, START, accounts_of, adversarial, shard_of
 from twofa_lab.errors import InputError
-from twofa_lab.replay.run import NEEDED, replay, replay_shard, settings_of
+from twofa_lab.replay.run import NEEDED, outcomes, replay_shard, settings_of
 from twofa_lab.risk.policy import Fallback, Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.tables import (
@@ -31,7 +31,7 @@ RISK = Policy.risk_based()
 
 
 def test_the_frame_is_the_outcomes_table_with_names_for_codes(world: World) -> None:
-    frame = replay(world, RISK)
+    frame = outcomes(world, RISK)
     (shard,) = world.shards()
     codes = replay_shard(shard, world.facts, RISK)
     assert tuple(frame.columns) == OUTCOMES.names
@@ -52,8 +52,8 @@ def split(shard: Shard, parts: int) -> tuple[Shard, ...]:
 
 def test_a_world_of_many_shards_is_the_same_world(world: World) -> None:
     (shard,) = world.shards()
-    whole = replay(world, RISK)
-    parts = replay(World(world.facts, MemorySource(split(shard, 7))), RISK)
+    whole = outcomes(world, RISK)
+    parts = outcomes(World(world.facts, MemorySource(split(shard, 7))), RISK)
     pd.testing.assert_frame_equal(whole, parts)
 
 
@@ -64,20 +64,20 @@ def test_a_run_on_disk_is_the_world_in_memory(world: World, tmp_path: Path) -> N
             write_shard(writer.folder, replace(shard, index=index), world.facts.vocabularies)
         writer.finish(world.facts, 2)
     saved = open_run(tmp_path / "run")
-    pd.testing.assert_frame_equal(replay(saved, RISK), replay(world, RISK))
+    pd.testing.assert_frame_equal(outcomes(saved, RISK), outcomes(world, RISK))
 
 
 @pytest.mark.parametrize("limit", [1, 100, 1_500])
 def test_a_limit_cuts_the_frame_and_no_more(world: World, limit: int) -> None:
     (shard,) = world.shards()
     many = World(world.facts, MemorySource(split(shard, 7)))
-    pd.testing.assert_frame_equal(replay(many, RISK, limit=limit), replay(world, RISK)[:limit])
-    assert len(replay(many, RISK, limit=None)) == shard.rows
+    pd.testing.assert_frame_equal(outcomes(many, RISK, limit=limit), outcomes(world, RISK)[:limit])
+    assert len(outcomes(many, RISK, limit=None)) == shard.rows
 
 
 def test_a_world_without_accounts_is_refused() -> None:
     with pytest.raises(InputError, match="no accounts"):
-        replay(World(FACTS, MemorySource(())), RISK)
+        outcomes(World(FACTS, MemorySource(())), RISK)
 
 
 @pytest.mark.parametrize("name", [name for name in NEEDED if not name.startswith("po_")])

@@ -23,7 +23,8 @@ from twofa_lab.traffic.world import ShardSource, World, WorldFacts
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from twofa_lab.analysis.picture import Figure
 
 __all__ = ["Comparison", "compare"]
 

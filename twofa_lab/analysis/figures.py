@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from twofa_lab.analysis.picture import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,7 @@ from twofa_lab.tables import DECISIONS, SIGNALS
 from twofa_lab.traffic.world import World
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from twofa_lab.analysis.picture import Figure
     from twofa_lab.traffic.readers.reading import Reading
 
 __all__ = ["LogReplay", "replay_log"]

@@ -13,9 +13,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from twofa_lab.analysis.comparison import Comparison
+    from twofa_lab.analysis.picture import Figure
 
 __all__ = ["comparison_page", "figure_svg"]
 

@@ -24,7 +24,8 @@ from twofa_lab.traffic.world import World
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from twofa_lab.analysis.picture import Figure
 
 __all__ = ["Item", "Marginal", "Realism", "realism"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from twofa_lab.analysis.picture import Figure
 from twofa_lab.tables import Array
 
 if TYPE_CHECKING:

@@ -27,6 +27,9 @@ def explain(world: World, login_id: int, policy: Policy) -> Explanation:
     at = row - int(shard.starts[int(np.searchsorted(shard.starts, row, side="right")) - 1])
     written = replay_shard(account, world.facts, policy)
     decision = int(written["decision"][at])
+    outcome = OUTCOME_NAMES[int(written["outcome"][at])]
+    if outcome == "verified" and not world.has_people:
+        outcome = "taken to pass"  # a log cannot tell what its people would have done
     return explain_decision(
         login_id,
         policy,
@@ -34,7 +37,7 @@ def explain(world: World, login_id: int, policy: Policy) -> Explanation:
         failures=int(written["failures"][at]),
         decision="none" if decision == NO_DECISION else DECISIONS[decision],
         trusted=bool(written["trusted"][at]),
-        outcome=OUTCOME_NAMES[int(written["outcome"][at])],
+        outcome=outcome,
     )
 
 

@@ -29,8 +29,8 @@ __all__ = [
     "NEEDED",
     "Prepared",
     "frozen",
+    "outcomes",
     "prepare",
-    "replay",
     "replay_prepared",
     "replay_shard",
     "settings_of",
@@ -142,15 +142,15 @@ def replay_prepared(
     return written._asdict()
 
 
-def replay(world: World, policy: Policy, *, limit: int | None = 1_000_000) -> pd.DataFrame:
+def outcomes(world: World, policy: Policy, *, limit: int | None = 1_000_000) -> pd.DataFrame:
     """What happened to each login under a policy, as a frame of the `OUTCOMES` table.
 
     Stops after `limit` rows (None: never). Codes come as names.
 
     >>> import twofa_lab as lab
     >>> world = lab.simulate("us-consumer", users=100, days=7, seed=1)
-    >>> outcomes = replay(world, Policy.universal())
-    >>> set(outcomes["decision"].dropna()) == {"challenge"}
+    >>> found = outcomes(world, Policy.universal())
+    >>> set(found["decision"].dropna()) == {"challenge"}
     True
     """
     parts, rows = [], 0

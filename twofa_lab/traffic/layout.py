@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
-from twofa_lab.compiled import loop
+from twofa_lab.compiled import allocating, loop
 from twofa_lab.tables import ATTACKS, Array
 from twofa_lab.traffic.calendar import Clock, time_of_login
 from twofa_lab.traffic.people import MS_PER_DAY, Actors
@@ -122,7 +121,7 @@ def _put_attacks(a: int, at: int, attacks: AttackRows, laid: Laid) -> int:
     return at
 
 
-@nb.njit(cache=True, nogil=True)
+@allocating
 def _sort_account(first: int, last: int, laid: Laid) -> None:
     """Order one account's rows by time (they come almost sorted unless it was attacked)."""
     for i in range(first + 1, last):
@@ -141,7 +140,7 @@ def _sort_account(first: int, last: int, laid: Laid) -> None:
     laid.hit[first:last] = laid.hit[order]
 
 
-@nb.njit(cache=True, nogil=True)
+@allocating
 def lay_out(
     sessions: Sessions, attacks: AttackRows, created: Array, start: int, gap: Array, laid: Laid
 ) -> None:
