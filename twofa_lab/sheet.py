@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Sheet", "interval", "money", "number", "percent"]
+__all__ = ["Sheet", "interval", "markdown_text", "money", "number", "percent"]
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -55,6 +55,15 @@ def interval(low: str, high: str) -> str:
     return f"{low} to {high}"
 
 
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows in one line and does not take for a tag.
+
+    >>> markdown_text("a <b>")
+    'a &lt;b>'
+    """
+    return " ".join(text.splitlines()).replace("<", "&lt;")
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A titled table of text cells; the first column is left-aligned, the others right.
@@ -78,8 +87,9 @@ class Sheet:
     def to_markdown(self) -> str:
         """GitHub-flavoured Markdown."""
         rule = "|:---|" + (":---|" if self.prose else "---:|") * (len(self.columns) - 1)
-        lines = [f"**{self.title}**", "", _bar(self.columns), rule, *map(_bar, self.rows)]
-        return "\n".join(lines + (["", self.note] if self.note else []))
+        title = f"**{markdown_text(self.title)}**"
+        lines = [title, "", _bar(self.columns), rule, *map(_bar, self.rows)]
+        return "\n".join(lines + (["", markdown_text(self.note)] if self.note else []))
 
     def to_html(self) -> str:
         """An HTML fragment."""
@@ -132,4 +142,4 @@ class Sheet:
 
 
 def _bar(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(markdown_text(cell).replace("|", "\\|") for cell in cells) + " |"

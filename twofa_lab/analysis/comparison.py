@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -17,7 +18,7 @@ from twofa_lab.analysis.totals import Totals, total_of, totals_of_shard
 from twofa_lab.errors import InputError
 from twofa_lab.replay.run import NEEDED
 from twofa_lab.risk.policy import Policy
-from twofa_lab.sheet import Sheet, interval, money, number, percent
+from twofa_lab.sheet import Sheet, interval, markdown_text, money, number, percent
 from twofa_lab.traffic.shards import run_shards
 from twofa_lab.traffic.world import ShardSource, World, WorldFacts
 
@@ -201,7 +202,9 @@ class Comparison:
     def to_markdown(self) -> str:
         """All tables as Markdown."""
         sheets = (self.table(), self.paired(), self.attacks(), self.claims_table())
-        return "\n\n".join([self.sentence(), *(sheet.to_markdown() for sheet in sheets)])
+        return "\n\n".join(
+            [markdown_text(self.sentence()), *(sheet.to_markdown() for sheet in sheets)]
+        )
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the headline figures as CSV; returns the path."""
@@ -226,7 +229,7 @@ class Comparison:
         return f"{self.table()}\n{self.sentence()}"
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{self.sentence()}</b></p>{self.table().to_html()}"
+        return f"<p><b>{html.escape(self.sentence())}</b></p>{self.table().to_html()}"
 
 
 def compare(

@@ -38,10 +38,15 @@ def colour_of(results: tuple[PolicyResult, ...]) -> dict[str, str]:
     return {r.name: _BUILT_IN.get(r.name) or next(others) for r in results}
 
 
+def _plain(text: str) -> str:
+    """Text of a user's in a figure: its dollar signs do not begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def _axes(title: str, width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, loc="left", fontsize=12)
+    axes.set_title(_plain(title), loc="left", fontsize=12)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -53,7 +58,7 @@ def _source(figure: Figure, study: Comparison) -> None:
         else ("real logins, simulated people")
     )
     text = f"{kind}: {study.facts.name}, {study.facts.users:,} accounts, {study.facts.days} days"
-    figure.supxlabel(text, fontsize=8, color="#555555", x=0.99, ha="right")
+    figure.supxlabel(_plain(text), fontsize=8, color="#555555", x=0.99, ha="right")
 
 
 def plot_trade_off(study: Comparison) -> Figure:
@@ -67,9 +72,9 @@ def plot_trade_off(study: Comparison) -> Figure:
         spread_y = 100 * np.array([[rate.value - rate.low], [rate.high - rate.value]])
         axes.errorbar(
             x, y, xerr=np.maximum(spread_x, 0), yerr=np.maximum(spread_y, 0), fmt="o",
-            markersize=9, capsize=4, color=colours[result.name], label=result.name,
+            markersize=9, capsize=4, color=colours[result.name], label=_plain(result.name),
         )  # fmt: skip
-        asks = f"{result.name}\nasks {100 * result.challenge_rate.value:.0f} %"
+        asks = f"{_plain(result.name)}\nasks {100 * result.challenge_rate.value:.0f} %"
         axes.annotate(
             asks, (x, y), xytext=(12, 8 if y < 80 else -28), textcoords="offset points",
             color=colours[result.name], fontsize=10,
@@ -118,7 +123,7 @@ def plot_funnel(study: Comparison) -> Figure:
             left += share
         lost = 100.0 * (1.0 - result.conversion.value)
         axes.text(101, row, f"{lost:.2f} lost", va="center", fontsize=9)
-    axes.set_yticks(range(len(study.results)), [r.name for r in study.results])
+    axes.set_yticks(range(len(study.results)), [_plain(r.name) for r in study.results])
     axes.invert_yaxis()
     axes.set_xlim(0, 114)
     axes.set_xticks(range(0, 101, 20))
@@ -158,7 +163,7 @@ def plot_cost(study: Comparison) -> Figure:
         spread = [[max(total.value - total.low, 0)], [max(total.high - total.value, 0)]]
         axes.errorbar(left, row + 0.4, xerr=spread, fmt="none", ecolor="#333333", capsize=3)
         axes.text(left + 0.015 * most, row, f"${left:.2f}", va="center")
-    axes.set_yticks(range(len(study.results)), [r.name for r in study.results])
+    axes.set_yticks(range(len(study.results)), [_plain(r.name) for r in study.results])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.28 * most)
     axes.set_xlabel("US$ per 1,000 legitimate logins (line below: 95 % interval of the total)")
@@ -183,7 +188,9 @@ def plot_attacks(study: Comparison) -> Figure:
         rows = [result.by_kind.get(kind, (0, 0, 0, 0)) for kind in kinds]
         shares = [100.0 * row[3] / row[1] if row[1] else 0.0 for row in rows]
         at = np.arange(len(kinds)) + (index - (len(study.results) - 1) / 2) * thick
-        axes.barh(at, shares, height=thick * 0.92, color=colours[result.name], label=result.name)
+        axes.barh(
+            at, shares, height=thick * 0.92, color=colours[result.name], label=_plain(result.name)
+        )
     counts = [study.results[0].by_kind.get(kind, (0, 0))[1] for kind in kinds]
     labels = [f"{k.replace('_', ' ')} (n={n:,})" for k, n in zip(kinds, counts, strict=True)]
     axes.set_yticks(range(len(kinds)), labels)
@@ -212,5 +219,5 @@ def plot_weekly(replayed: LogReplay) -> Figure:
     axes.set_ylim(0, 105)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
-    figure.supxlabel(replayed.note, fontsize=8, color="#555555", x=0.99, ha="right")
+    figure.supxlabel(_plain(replayed.note), fontsize=8, color="#555555", x=0.99, ha="right")
     return figure

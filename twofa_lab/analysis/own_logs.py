@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class LogReplay:
         return "\n\n".join([*parts, str(self.table()), self.sentence()])
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{self.sentence()}</b></p>{self.table().to_html()}"
+        return f"<p><b>{html.escape(self.sentence())}</b></p>{self.table().to_html()}"
 
 
 _NOTES = {

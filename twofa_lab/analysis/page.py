@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["comparison_page", "figure_svg"]
 def comparison_page(study: Comparison) -> str:
     """The whole page as text: decision, tables, figures, claims, and where it all comes from."""
     environment = Environment(
-        loader=PackageLoader("twofa_lab.analysis", "templates"), autoescape=select_autoescape()
+        loader=PackageLoader("twofa_lab.analysis", "templates"), autoescape=True
     )
     figures = [
         ("Trade-off", study.plot()),
