@@ -25,9 +25,11 @@ __all__ = ["LogReplay", "replay_log"]
 class LogReplay:
     """Decisions of a policy over a log; renders itself.
 
-    `decisions` count logins with the right password; `challenge_rate` is the share challenged of
-    those not labelled as attacks. `signals` is the share of the same on which each signal fired.
-    `weekly` holds the challenge rate by week from the log's first login (NaN for a week without).
+    `judged` logins had the right password, and `decisions` counts them; `throttled` ones had it
+    too, but met an account that was locked or had to wait, so that nothing was decided.
+    `challenge_rate` is the share challenged of both that are not labelled as attacks, `signals` the
+    share of the same on which each signal fired, `weekly` the challenge rate by week from the log's
+    first login (NaN for a week without).
     """
 
     policy: str
@@ -35,6 +37,7 @@ class LogReplay:
     users: int
     logins: int
     judged: int
+    throttled: int
     decisions: dict[str, int]
     challenge_rate: float
     signals: dict[str, float]
@@ -43,15 +46,15 @@ class LogReplay:
 
     def table(self) -> Sheet:
         """Decisions and signals."""
-        rows = [
-            (f"decision: {name}", number(count), percent(count / max(self.judged, 1)))
-            for name, count in self.decisions.items()
-        ]
+        right = self.judged + self.throttled
+        counts = {f"decision: {name}": count for name, count in self.decisions.items()}
+        counts["none: throttled or locked"] = self.throttled
+        rows = [(name, number(n), percent(n / max(right, 1))) for name, n in counts.items()]
         rows += [
             (f"signal: {name.replace('_', ' ')}", "", percent(share))
             for name, share in self.signals.items()
         ]
-        title = f"{self.policy} on {number(self.judged)} logins with the right password"
+        title = f"{self.policy} on {number(right)} logins with the right password"
         return Sheet(title, ("", "logins", "share"), tuple(rows), self.note)
 
     def plot(self) -> Figure:
@@ -77,6 +80,7 @@ class LogReplay:
             "logins": self.logins,
             "challenge_rate": None if np.isnan(self.challenge_rate) else self.challenge_rate,
             "decisions": self.decisions,
+            "throttled": self.throttled,
             "signals": self.signals,
             "note": self.note,
             "notes": list(reading.get("notes", [])),
@@ -105,12 +109,15 @@ def replay_log(world: World, policy: Policy) -> LogReplay:
     weeks = int((world.facts.window[1] - start - 1) // _MS_PER_WEEK) + 1
     asked, seen = np.zeros(weeks), np.zeros(weeks)
     fired = np.zeros(len(SIGNALS))
+    throttled = 0
     for shard in world.shards():
         written = replay_shard(shard, world.facts, policy)
         time = shard.logins["time"]
-        judged = (written["decision"] < len(DECISIONS)) & (time >= start)
+        right = shard.logins["password_ok"] & ~shard.logins["signup"] & (time >= start)
+        judged = right & (written["decision"] < len(DECISIONS))
+        throttled += int(right.sum() - judged.sum())
         decisions += np.bincount(written["decision"][judged], minlength=len(DECISIONS))
-        own = judged & (shard.logins["attack"] == 0)
+        own = right & (shard.logins["attack"] == 0)
         week = (time[own] - start) // _MS_PER_WEEK
         seen += np.bincount(week, minlength=weeks)
         asked += np.bincount(week[written["decision"][own] == 1], minlength=weeks)
@@ -125,6 +132,7 @@ def replay_log(world: World, policy: Policy) -> LogReplay:
         users=world.facts.users,
         logins=world.facts.logins,
         judged=int(decisions.sum()),
+        throttled=throttled,
         decisions=dict(zip(DECISIONS, decisions.tolist(), strict=True)),
         challenge_rate=float(asked.sum() / total) if total else float("nan"),
         signals=dict(zip(SIGNALS, (fired / max(total, 1)).tolist(), strict=True)),
