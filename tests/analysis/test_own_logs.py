@@ -119,6 +119,12 @@ def test_a_right_password_that_was_throttled_is_counted_and_shown():
     assert found.challenge_rate == pytest.approx(1 / 3)
 
 
+def test_where_nobody_was_throttled_the_table_has_no_such_row():
+    found = replay_log(of_hand([at(0), at(1)]), RISK)
+    assert found.throttled == found.to_dict()["throttled"] == 0
+    assert not any("throttled" in row[0] for row in found.table().rows)
+
+
 def test_sign_ups_wrong_passwords_and_labelled_attacks_are_left_out_of_the_rate():
     logins = [
         at(0, signup=True),

@@ -48,7 +48,8 @@ class LogReplay:
         """Decisions and signals."""
         right = self.judged + self.throttled
         counts = {f"decision: {name}": count for name, count in self.decisions.items()}
-        counts["none: throttled or locked"] = self.throttled
+        if self.throttled:
+            counts["none: throttled or locked"] = self.throttled
         rows = [(name, number(n), percent(n / max(right, 1))) for name, n in counts.items()]
         rows += [
             (f"signal: {name.replace('_', ' ')}", "", percent(share))
