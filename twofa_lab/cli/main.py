@@ -21,7 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and exit with its status (`arguments`: default the process's own)."""
     status = run(arguments)
     if arguments is None:
-        sys.stdout.flush()
         sys.exit(status)
     return status
 
@@ -36,12 +35,15 @@ def run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one return a
             prog_name="twofa-lab",
             standalone_mode=False,
         )
+        sys.stdout.flush()
     except LabError as error:
         return _fail(str(error), error.exit_status)
     except typer.TyperException as error:
         return _fail(f"{error.format_message()} (twofa-lab --help lists the verbs)", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("stopped", 130)
+    except SystemExit:  # typer's own answer where the reader of a pipe went away while writing
+        return 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

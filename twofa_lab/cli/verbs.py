@@ -66,7 +66,7 @@ def scenario_with(name: str, settings: list[str] | None) -> Scenario:
     scenario = Scenario.load(name)
     for setting in settings or []:
         key, equals, value = setting.partition("=")
-        if not equals:
+        if not (key and equals):
             raise InputError(
                 f"--set {setting}: write it as key=value, such as people.slip_rate=0.1"
             )
