@@ -76,6 +76,13 @@ def test_the_spread_of_seconds_is_of_people_and_no_doubt_about_the_median(second
     assert claims_sheet([one], "").rows[0][4].startswith(verdict)
 
 
+@pytest.mark.parametrize("unit", ["s", "%"])
+def test_what_was_not_seen_neither_holds_nor_fails(unit: str):
+    nan = float("nan")
+    one = replace(claim(nan, nan, nan), unit=unit)
+    assert one.verdict == claims_sheet([one], "").rows[0][4] == "not seen here"
+
+
 def test_only_the_claims_that_the_policies_can_answer_are_tested(study: Comparison, world: World):
     assert claims_of([study["password-only"]]) == ()
     (lost, seconds) = claims_of([study["universal"]])

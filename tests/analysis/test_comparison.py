@@ -178,6 +178,13 @@ def test_a_log_without_people_is_refused_with_the_mend():
         compare(read_logs(RBA, "rba"), progress=False)
 
 
+def test_a_world_in_which_nobody_logs_in_is_refused():
+    empty = simulate("us-consumer", users=1, days=1, seed=1, progress=False)
+    assert empty.facts.logins == 0
+    with pytest.raises(InputError, match="nothing to compare: take more users or days"):
+        compare(empty, progress=False)
+
+
 def test_lent_people_are_said_to_be_simulated():
     lent = compare(read_logs(RBA, "rba").with_people("us-consumer", 5), progress=False)
     said = "the people behind them, and all they do at a challenge, are simulated"
@@ -293,6 +300,15 @@ def test_without_attacks_the_takeover_rate_is_not_defined(peaceful: Comparison):
     assert "nobody" in peaceful.sentence()
     assert "nan" not in str(peaceful).lower()
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", peaceful.to_html(), flags=re.DOTALL).lower()
+
+
+def test_a_policy_that_costs_nothing_still_has_its_figures():
+    scenario = Scenario.load("us-consumer").changed(attacks={}, people__slip_rate=0.0)
+    calm = simulate(scenario, users=40, days=10, seed=2, progress=False)
+    free = compare(calm, [Policy.password_only()], progress=False)
+    assert free["password-only"].cost.total == Estimate(0.0, 0.0, 0.0)
+    assert "<svg" in free.to_html()
+    assert strict(free.to_dict())
 
 
 # --- the sentence

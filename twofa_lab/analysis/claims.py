@@ -5,6 +5,7 @@ Source: the integration guide this project started from, its FAQ on the conversi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ class Claim:
     @property
     def verdict(self) -> str:
         """In words, honest about the interval."""
+        if math.isnan(self.found.value):
+            return "not seen here"
         if not self.clear:
             return "too close to call"
         if self.holds:
@@ -103,7 +106,9 @@ def claims_sheet(claims: Sequence[Claim], note: str) -> Sheet:
             ends = interval(number(claim.found.low, 1), number(claim.found.high, 1)) + " s"
             value = number(claim.found.value, 1) + " s"
         verdict = claim.verdict
-        if claim.unit == "s":  # the range given is of people, not of uncertainty
+        if claim.unit == "s" and not math.isnan(
+            claim.found.value
+        ):  # the range given is of people, not of uncertainty
             verdict = "holds here" if claim.holds else "does not hold here"
         rows.append((claim.question, claim.claimed, value, ends, verdict, claim.rests_on))
     columns = ("claim of the guide", "claimed", "found", "range", "verdict", "rests on")

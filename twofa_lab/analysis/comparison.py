@@ -244,7 +244,8 @@ def compare(
     """Play a world under each policy and set the results side by side.
 
     Without `policies`: password-only, universal and risk-based. Shards run on `executor` (default:
-    a thread a core). `InputError` when the world is a real log without people, or names repeat.
+    a thread a core). `InputError` when the world is a real log without people or has no legitimate
+    login that counts, or when names repeat.
 
     >>> import twofa_lab as lab
     >>> study = lab.compare(lab.simulate("us-consumer", users=200, days=14, seed=1))
@@ -269,6 +270,11 @@ def compare(
         result_of(policy, total_of([part[i] for part in parts]), costs)
         for i, policy in enumerate(chosen)
     )
+    if not results[0].legitimate:
+        raise InputError(
+            "no legitimate login with the right password counts in this world, so there is nothing "
+            "to compare: take more users or days"
+        )
     pairs = tuple(paired(a, b, costs) for b, a in combinations(results, 2))
     return Comparison(world.facts, results, pairs)
 

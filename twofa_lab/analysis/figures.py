@@ -143,7 +143,7 @@ def plot_cost(study: Comparison) -> Figure:
     height = 1.6 + 0.62 * len(study.results)
     figure, axes = _axes("Cost per 1,000 legitimate logins", 8.2, height)
     names = ("messages", "support", "lost logins", "takeovers")
-    most = max(r.cost.total.value for r in study.results)
+    most = max(r.cost.total.value for r in study.results) or 1.0
     for row, result in enumerate(study.results):
         cost = result.cost
         values = (cost.messages, cost.support, cost.lost_logins, cost.takeovers)
