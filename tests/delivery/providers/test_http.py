@@ -2,6 +2,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Thread
 
 import pytest
@@ -33,11 +34,12 @@ def answers() -> Iterator[Serve]:
 
         def run() -> None:
             for reply in replies:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(5)
-                    connection.recv(65_536)
-                    connection.sendall(reply)
+                with suppress(OSError):  # nobody called again, or they hung up: the test is over
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.settimeout(5)
+                        connection.recv(65_536)
+                        connection.sendall(reply)
 
         Thread(target=run, daemon=True).start()
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
