@@ -34,7 +34,12 @@ def no_wait(_failures: int) -> int:
 
 
 def opened(
-    c: Connection, user: int, now: int, name: str = "c1", device: int | None = None
+    c: Connection,
+    user: int,
+    now: int,
+    name: str = "c1",
+    device: int | None = None,
+    most: int = 5,
 ) -> Challenge:
     add_challenge(
         c,
@@ -47,7 +52,7 @@ def opened(
         expected=b"hash",
         created=now,
         expires=now + 600_000,
-        max_attempts=5,
+        max_attempts=most,
     )
     found = challenge(c, name, S)
     assert found is not None
@@ -171,6 +176,42 @@ def test_an_authenticator_stops_at_100_consecutive_failures(
         assert owner(c, user).factor_failures == 100, "refused answers are counted nowhere"
 
 
+def test_the_hundredth_wrong_answer_is_checked_and_the_next_refused(
+    engine: Engine, user: int, device: int, now: int
+) -> None:
+    """The account's and its only authenticator's hard stop come with the same answer."""
+    with write(engine) as c:
+        stopped = []
+        for number in range(20):
+            one = opened(c, user, now, f"c{number}", device)
+            for _ in range(5):
+                assert limits.count_attempt(c, one, now, no_wait).allowed
+                stopped.append(limits.record_failure(c, one, now).disabled)
+        assert stopped == [False] * 99 + [True]
+        last = opened(c, user, now, "c20", device)
+        assert limits.count_attempt(c, last, now, no_wait).refused == "locked"
+        (found,) = authenticators_of(c, user)
+        assert owner(c, user).factor_failures == found.consecutive_failures == 100
+        assert (found.disabled_at, found.usable) == (now, False)
+
+
+def test_the_hundredth_answer_may_be_the_right_one(
+    engine: Engine, user: int, device: int, now: int
+) -> None:
+    with write(engine) as c:
+        for number in range(20):
+            one = opened(c, user, now, f"c{number}", device)
+            for _ in range(5 if number < 19 else 4):
+                assert limits.count_attempt(c, one, now, no_wait).allowed
+                assert not limits.record_failure(c, one, now).disabled
+        assert limits.count_attempt(c, one, now, no_wait).allowed
+        assert consume_challenge(c, one.id, S, now)
+        limits.record_success(c, one, now)
+        (found,) = authenticators_of(c, user)
+        assert owner(c, user).factor_failures == found.consecutive_failures == 0
+        assert found.usable
+
+
 def test_success_resets_the_authenticator(engine: Engine, user: int, device: int, now: int) -> None:
     with write(engine) as c:
         one = opened(c, user, now, "c1", device)
@@ -236,4 +277,40 @@ def test_no_sequence_of_acts_buys_more_attempts(
                         assert limits.record_failure(c, one, now).left == 5 - used
                         over = used == 5
         assert owner(c, 1).factor_failures == failures
+        erase_account(c, 1)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.integers(1, 12), st.integers(1, 5), st.lists(st.integers(0, 6), min_size=1, max_size=12))
+def test_a_challenge_allows_what_the_replay_allows(
+    sqlite_engine: Engine,
+    keyring: Keyring,
+    now: int,
+    lock_after: int,
+    most: int,
+    wrong_codes: list[int],
+) -> None:
+    """min(max_attempts, lock_after - wrong) answers a challenge; locked once wrong reach the limit.
+
+    Each challenge meets a person who types so many wrong codes before the right one.
+    """
+    with write(sqlite_engine) as c:
+        add_account(
+            c, keyring, user_id=1, name="a", password_hash=HASH, created=now, home_zone="UTC"
+        )
+        wrong = 0
+        for number, typed in enumerate(wrong_codes):
+            one = opened(c, 1, now, f"c{number}", most=most)
+            allowed = min(most, lock_after - wrong)
+            answers = 0
+            while limits.count_attempt(c, one, now, no_wait, lock_after).allowed:
+                answers += 1
+                if answers > typed:
+                    assert consume_challenge(c, one.id, S, now)
+                    limits.record_success(c, one, now)
+                    break
+                limits.record_failure(c, one, now)
+            assert answers == min(typed + 1, allowed)
+            wrong = wrong + answers if typed >= allowed else 0
+            assert owner(c, 1).factor_failures == wrong
         erase_account(c, 1)
