@@ -6,7 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, text
 
-from twofa_lab.store.counter import Counter, SqlCounter
+from twofa_lab.delivery.limits import Counter, Refusal, SendGuard
+from twofa_lab.delivery.phone import parse
+from twofa_lab.store.counter import SqlCounter
 from twofa_lab.store.engine import read, write
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import rate_events
@@ -46,3 +48,16 @@ def test_keys_are_not_stored(engine: Engine, keyring: Keyring) -> None:
         assert "5005550006" not in repr(c.execute(text("select * from rate_events")).all())
         assert SqlCounter(c, keyring).count("number:+15005550006", 0) == 1
         assert SqlCounter(c, Keyring.generate()).count("number:+15005550006", 0) == 0
+
+
+def test_the_guard_of_sends_counts_in_the_database(
+    engine: Engine, keyring: Keyring, now: int
+) -> None:
+    """Three a number in ten minutes, whoever counted: each request has a transaction of its own."""
+    number = parse("+447400123456")
+    answers = []
+    for at in (0, 1, 2, 3, 600_000):
+        with write(engine) as c:
+            guard = SendGuard(SqlCounter(c, keyring))
+            answers.append(guard.admit(number, "203.0.113.1", now + at))
+    assert answers == [None, None, None, Refusal("number", 600), None]

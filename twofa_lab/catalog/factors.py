@@ -17,6 +17,7 @@ __all__ = [
     "CODE_LIFE_SECONDS",
     "ENTRY_PERCENT",
     "FACTOR_FACTS",
+    "MAX_CLOCK_STEP_MS",
     "RECOVERY_FACTS",
     "STRENGTH_ORDER",
     "FactorFacts",
@@ -27,6 +28,11 @@ __all__ = [
 
 CODE_LIFE_SECONDS = 600
 """A code sent out of band dies after ten minutes: NIST SP 800-63B-4 section 3.1.3.2."""
+
+MAX_CLOCK_STEP_MS = 90_000
+"""How far a clock may step back, or two servers' clocks differ, before what was issued "in the
+future" is refused: assumption, three TOTP steps. Without the limit a clock set back an hour would
+lengthen every life by an hour."""
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["CLOCK_STEP_TOLERANCE_SECONDS", "KeyedHash", "RandBelow", "RandomBytes", "is_alive"]
+from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
+
+__all__ = ["KeyedHash", "RandBelow", "RandomBytes", "is_alive"]
 
 RandomBytes = Callable[[int], bytes]
 """Gives that many random bytes; `secrets.token_bytes` outside tests and simulations."""
 
 RandBelow = Callable[[int], int]
 """Gives a whole number in [0, n); `secrets.randbelow` outside tests and simulations."""
-
-CLOCK_STEP_TOLERANCE_SECONDS = 90
-"""How far a clock may step back before what it issued "in the future" is refused: assumption,
-three TOTP steps. Without the limit a clock set back an hour would lengthen every life by an hour.
-"""
 
 
 class KeyedHash(Protocol):
@@ -36,4 +33,4 @@ def is_alive(issued_ms: int, now_ms: int, life_seconds: int) -> bool:
     (True, False)
     """
     age_ms = now_ms - issued_ms
-    return -CLOCK_STEP_TOLERANCE_SECONDS * 1000 <= age_ms <= life_seconds * 1000
+    return -MAX_CLOCK_STEP_MS <= age_ms <= life_seconds * 1000

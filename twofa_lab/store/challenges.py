@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
 from twofa_lab.store.schema import challenges, messages
 from twofa_lab.store.statements import Prepared
 
 __all__ = [
-    "MAX_CLOCK_STEP_MS",
     "Added",
     "Challenge",
     "Message",
@@ -28,10 +28,6 @@ __all__ = [
     "messages_of",
     "replace_code",
 ]
-
-MAX_CLOCK_STEP_MS = 90_000
-"""A challenge from further in the future than this is refused: the clock stepped back, and the
-challenge would live longer than it may (assumption: honest servers differ by less)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import rate_events
 from twofa_lab.store.statements import Prepared, lock_until_end
 
-__all__ = ["Counter", "SqlCounter"]
-
-
-class Counter(Protocol):
-    """Counts events by key; times in milliseconds UTC."""
-
-    def add(self, key: str, at: int) -> None:
-        """Enter one event."""
-
-    def count(self, key: str, since: int) -> int:
-        """How many events the key has had from `since` on, that time included."""
-
+__all__ = ["SqlCounter"]
 
 _r = rate_events.c
 _ADD = Prepared(insert(rate_events), ("key", "at"))
@@ -38,8 +25,9 @@ _COUNT = Prepared(_SO_FAR)
 
 
 class SqlCounter:
-    """A `Counter` inside the caller's transaction. Keys hold numbers and addresses, so only their
-    keyed hash is stored.
+    """Counts events by key, inside the caller's transaction; times in milliseconds UTC. It fits
+    `twofa_lab.delivery.limits.Counter`. Keys hold numbers and addresses, so only their keyed hash
+    is stored.
 
     >>> from twofa_lab.store.engine import connect, write
     >>> from twofa_lab.store.schema import metadata
@@ -57,9 +45,11 @@ class SqlCounter:
         self._keyring = keyring
 
     def add(self, key: str, at: int) -> None:
+        """Enter one event."""
         _ADD.run(self._connection, {"key": self._hash(key), "at": at})
 
     def count(self, key: str, since: int) -> int:
+        """How many events the key has had from `since` on, that time included."""
         values = {"key": self._hash(key), "since": since}
         return int(_COUNT.value(self._connection, values))
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from twofa_lab.store.challenges import MAX_CLOCK_STEP_MS, Challenge
+from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
+from twofa_lab.store.challenges import Challenge
 from twofa_lab.store.schema import (
     MAX_CONSECUTIVE_FAILURES,
     accounts,
