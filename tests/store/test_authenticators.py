@@ -29,6 +29,7 @@ def test_life_of_an_authenticator(
     with write(engine) as c:
         (found,) = auth.authenticators_of(c, user)
         assert (found.id, found.kind, found.usable) == (device, "totp", False)
+        assert (found.aaguid, found.transports) == (None, None)
         assert auth.secret_of(keyring, found) == b"seed"
         assert auth.confirm_authenticator(c, device, now)
         assert not auth.confirm_authenticator(c, device, now)
@@ -61,8 +62,12 @@ def test_secrets_are_unseen(engine: Engine, keyring: Keyring, user: int, now: in
             created=now,
             public_key=b"public-key",
             credential_id=b"credential",
+            aaguid="fbfc3007-154e-4ecc-8c0b-6e020557d7bd",
+            transports="hybrid internal",
         )
         (found,) = auth.authenticators_of(c, user)
+        assert found.aaguid == "fbfc3007-154e-4ecc-8c0b-6e020557d7bd"
+        assert found.transports == "hybrid internal"
         assert auth.authenticator_by_credential(c, b"credential") == found
         assert auth.authenticator_by_credential(c, b"other") is None
         assert "credential" not in repr(found).replace("credential_id", "")

@@ -8,21 +8,14 @@ than risked: a message may have left, and would be paid for twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
 from twofa_lab.delivery.providers.base import DeliveryError, Provider, Reason, SendRequest, Sent
 from twofa_lab.errors import InputError
+from twofa_lab.store.sends import Claim
 
 __all__ = ["Claim", "MemoryLedger", "SendLedger", "send_once"]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A key somebody claimed before; `verification_id` is None until its send was answered."""
-
-    verification_id: str | None
 
 
 class SendLedger(Protocol):

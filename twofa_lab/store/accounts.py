@@ -22,6 +22,7 @@ __all__ = [
     "add_account",
     "email_of",
     "erase_account",
+    "lock_account",
     "phone_of",
     "record_prompt",
     "reset_failures",
@@ -66,15 +67,15 @@ class Account:
 _ACCOUNT = select(*(accounts.c[name] for name in Account.__slots__))
 _BY_ID = Prepared(_ACCOUNT.where(accounts.c.user_id == bindparam("user_id")))
 _BY_NAME = Prepared(_ACCOUNT.where(accounts.c.name == bindparam("name")))
+_LOCKED = Prepared(_ACCOUNT.where(accounts.c.user_id == bindparam("user_id")).with_for_update())
 _INSERT = insert(accounts)
-_NO_FAILURES = {
+_NO_PASSWORD_FAILURES = {
     "stranger_failures": 0,
     "stranger_wait_until": 0,
     "own_device_failures": 0,
     "own_device_wait_until": 0,
-    "factor_failures": 0,
-    "factor_wait_until": 0,
 }
+_NO_FAILURES = {**_NO_PASSWORD_FAILURES, "factor_failures": 0, "factor_wait_until": 0}
 _OF = update(accounts).where(accounts.c.user_id == bindparam("of"))
 
 
@@ -122,6 +123,15 @@ def account(connection: Connection, user_id: int) -> Account | None:
     return None if row is None else Account(*row)
 
 
+def lock_account(connection: Connection, user_id: int) -> Account | None:
+    """The account, which nobody else changes until this transaction ends.
+
+    Parallel guesses at a password then see each other's failures and wait.
+    """
+    row = _LOCKED.one(connection, {"user_id": user_id})
+    return None if row is None else Account(*row)
+
+
 def account_by_name(connection: Connection, name: str) -> Account | None:
     """The account of that login name, or None."""
     row = _BY_NAME.one(connection, {"name": name})
@@ -159,12 +169,13 @@ def set_email(connection: Connection, keyring: Keyring, user_id: int, email: str
 
 
 def set_password(connection: Connection, user_id: int, password_hash: str, now: int) -> bool:
-    """Replace the password's hash and end every wait; whether the account exists.
+    """Replace the password's hash and end the waits of wrong ones; whether the account exists.
 
-    The caller voids trusted devices. An authenticator at its hard stop stays there.
+    The caller voids trusted devices. Failures at the second factor stay counted: a new password
+    must not buy new guesses at a code.
     """
     changed = {"password_hash": password_hash, "password_changed_at": now}
-    return _set(connection, user_id, **changed, **_NO_FAILURES)
+    return _set(connection, user_id, **changed, **_NO_PASSWORD_FAILURES)
 
 
 def reset_failures(connection: Connection, user_id: int) -> bool:

@@ -59,6 +59,8 @@ class Authenticator:
     last_totp_step: int
     preference: int
     consecutive_failures: int
+    aaguid: str | None
+    transports: str | None
 
     def __post_init__(self) -> None:
         for name in ("backup_eligible", "backup_state", "user_verified"):
@@ -116,10 +118,13 @@ def add_authenticator(
     backup_state: bool = False,
     user_verified: bool = False,
     confirmed_at: int | None = None,
+    aaguid: str | None = None,
+    transports: str | None = None,
 ) -> int:
     """Bind an authenticator and give its id. It is not used before it is confirmed.
 
-    `secret` is what must be encrypted: the TOTP seed, the phone number, the push token.
+    `secret` is what must be encrypted: the TOTP seed, the phone number, the push token. `aaguid`
+    and `transports` (separated by a space) are what registration said of a WebAuthn one.
     `InputError` when the credential is registered already.
     """
     row = {
@@ -135,6 +140,8 @@ def add_authenticator(
         "backup_eligible": backup_eligible,
         "backup_state": backup_state,
         "user_verified": user_verified,
+        "aaguid": aaguid,
+        "transports": transports,
     }
     try:
         return int(connection.execute(_INSERT, row).scalar_one())

@@ -27,6 +27,7 @@ __all__ = [
     "message_by_provider_id",
     "messages_of",
     "replace_code",
+    "set_context",
 ]
 
 
@@ -82,6 +83,7 @@ _CONSUME = Prepared(
     ).values(state="consumed", consumed_at=bindparam("now"))
 )
 _CLOSE = Prepared(_OPEN.values(state=bindparam("to")))
+_CONTEXT = Prepared(_OPEN.values(context=bindparam("context_now")))
 _RESEND = Prepared(_OPEN.where(_c.expires > bindparam("now")).values(expected=bindparam("code")))
 
 
@@ -145,6 +147,14 @@ def replace_code(
     """A resend: another code for the same challenge. Attempts and expiry stay as they are."""
     values = {"of": challenge_id, "binding": binding, "code": expected, "now": now}
     return _RESEND.run(connection, values) == 1
+
+
+def set_context(
+    connection: Connection, challenge_id: str, binding: bytes, context: str | None
+) -> bool:
+    """Replace what an open challenge must still know; False when it is over."""
+    values = {"of": challenge_id, "binding": binding, "context_now": context}
+    return _CONTEXT.run(connection, values) == 1
 
 
 _m = messages.c

@@ -43,6 +43,8 @@ __all__ = [
     "notices",
     "rate_events",
     "recovery_codes",
+    "seen_webhooks",
+    "send_claims",
     "sessions",
     "trusted_devices",
 ]
@@ -130,6 +132,8 @@ authenticators = Table(
     Column("last_totp_step", BigInteger, nullable=False, server_default="-1"),
     Column("preference", Integer, nullable=False, server_default="0"),
     _count("consecutive_failures"),
+    Column("aaguid", Text),  # model of the WebAuthn authenticator, a UUID
+    Column("transports", Text),  # of WebAuthn, separated by a space
     Index(None, "user_id"),
     sqlite_autoincrement=True,  # the audit names ids: none is used twice
 )
@@ -177,6 +181,26 @@ messages = Table(
     ),
     Index(None, "challenge_id"),
     Index(None, "provider_id"),
+)
+
+# No foreign key to a message or account: a claim stands before the call, and whatever becomes of
+# the rest.
+send_claims = Table(
+    "send_claims",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("claimed_at", BigInteger, nullable=False),
+    Column("claims", Integer, nullable=False),  # how often somebody wanted to send it
+    Column("verification_id", Text),  # null: no answer is known
+    sqlite_with_rowid=False,
+)
+
+seen_webhooks = Table(
+    "seen_webhooks",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 recovery_codes = Table(

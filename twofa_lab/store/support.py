@@ -13,6 +13,8 @@ from twofa_lab.store.schema import (
     failed_passwords,
     notices,
     rate_events,
+    seen_webhooks,
+    send_claims,
     sessions,
     trusted_devices,
 )
@@ -145,7 +147,10 @@ def approval(connection: Connection, approval_id: int) -> Approval | None:
 
 def tidy(connection: Connection, before: int) -> int:
     """Delete what was over before that time: challenges (and their messages), sessions, trusted
-    devices, wrong passwords, rate events. The audit keeps its own record. How many rows.
+    devices, wrong passwords, rate events, claims of sends, webhooks seen. How many rows.
+
+    The audit keeps its own record. What was tidied away is no longer known as sent or seen, so
+    leave longer than a login lasts or a provider repeats a webhook.
     """
     over = (
         delete(challenges).where(challenges.c.expires < before),
@@ -155,5 +160,7 @@ def tidy(connection: Connection, before: int) -> int:
         ),
         delete(failed_passwords).where(failed_passwords.c.at < before),
         delete(rate_events).where(rate_events.c.at < before),
+        delete(send_claims).where(send_claims.c.claimed_at < before),
+        delete(seen_webhooks).where(seen_webhooks.c.at < before),
     )
     return sum(connection.execute(statement).rowcount for statement in over)

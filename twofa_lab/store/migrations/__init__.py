@@ -17,7 +17,7 @@ from twofa_lab.store.statements import lock_until_end
 
 __all__ = ["HEAD", "check", "upgrade"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The version this program's tables have."""
 
 _LOCK = int.from_bytes(b"2fa-migr", "big")
