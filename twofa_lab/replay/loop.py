@@ -15,8 +15,8 @@ from twofa_lab.replay.challenge import Means, answer_challenge
 from twofa_lab.risk.decision import ALLOW, DENY, decide
 from twofa_lab.risk.history import (
     TRUST_VOID,
-    TRUSTED,
     History,
+    is_trusted,
     record_completed,
     record_failed_password,
     start_account,
@@ -136,7 +136,7 @@ def _means(po, i, attack, whatsapp, line_type, factors):  # type: ignore[no-unty
 
 
 @loop
-def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one piece to stay fast
+def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay fast
     rows: Rows,
     accounts: Accounts,
     settings: Settings,
@@ -207,10 +207,7 @@ def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one 
                 outcomes[i] = _WRONG
                 continue
             score = scores[bits, min(failures, most_failures)]
-            trusted = False
-            if known and trust_ms > 0:
-                since = history.devices[slot, TRUSTED]
-                trusted = since >= numbers[TRUST_VOID] and time - since <= trust_ms
+            trusted = is_trusted(history, slot, known, time, trust_ms)
             decision = decide(score, challenge_at, deny_at, trusted, trust_below)
             scored[i] = score
             decisions[i] = decision

@@ -27,6 +27,7 @@ __all__ = [
     "TRUST_VOID",
     "History",
     "find_device",
+    "is_trusted",
     "new_history",
     "recent_failures",
     "record_completed",
@@ -107,6 +108,18 @@ def find_device(history: History, device: int) -> tuple[int, bool]:
             return slot, True
         slot = (slot + 1) & mask
     return slot, False
+
+
+@part
+def is_trusted(history: History, slot: int, known: bool, time: int, trust_ms: int) -> bool:
+    """Whether the device at this slot is trusted at `time`: it was for at most `trust_ms` (0: the
+    policy trusts none), and the password was not reset since. `slot` and `known` are what
+    `find_device` gave.
+    """
+    if not known or trust_ms <= 0:
+        return False
+    since = history.devices[slot, TRUSTED]
+    return since >= history.numbers[TRUST_VOID] and time - since <= trust_ms
 
 
 @part
