@@ -162,14 +162,15 @@ def replay(
     from twofa_lab.traffic.readers.log_world import read_logs
 
     addresses = mmdb_addresses(*mmdb) if mmdb else None
-    world = read_logs(logfile, log_format, columns=_mapping(column), year=year, addresses=addresses)
+    world = read_logs(logfile, log_format, columns=mapping_of(column), year=year, addresses=addresses)
     if people:
         world = world.with_people(people, seed)
     found = replay_log(world, Policy.named(policy))
     show(as_json, found.to_dict(), str(found))
 
 
-def _mapping(pairs: list[str] | None) -> dict[str, str] | None:
+def mapping_of(pairs: list[str] | None) -> dict[str, str] | None:
+    """`--column` pairs as the reader takes them; `InputError` for one without `=`."""
     from twofa_lab.errors import InputError
 
     for pair in pairs or []:
