@@ -219,6 +219,18 @@ def test_a_postgresql_that_is_gone_and_back(
     assert count(postgresql_engine) == 2
 
 
+def test_an_engine_for_reading_only(engine: Engine, tmp_path: Path) -> None:
+    add(engine)
+    url = engine.url.render_as_string(hide_password=False)
+    reader = connect(str(tmp_path / "store.db") if "sqlite" in url else url, read_only=True)
+    with read(reader) as connection:
+        assert connection.execute(text("select count(*) from rate_events")).scalar_one() == 1
+    refused(reader, "is read-only")
+    refused(reader, "is read-only", add_prepared)
+    reader.dispose()
+    add(engine)
+
+
 def test_nobody_listens() -> None:
     engine = connect("postgresql://lab:hidden@127.0.0.1:1/store")
     with pytest.raises(WorkError, match=r"store on 127\.0\.0\.1 is gone") as caught:
@@ -232,6 +244,7 @@ def test_nobody_listens() -> None:
         ("mysql://host/name", "SQLite or PostgreSQL, not mysql"),
         ("sqlite:///a.db?mode=ro", "takes no options"),
         ("://", "not a path or a URL"),
+        ("postgresql://host:port/name", "not a path or a URL"),
     ],
 )
 def test_other_databases_are_refused(url: str, message: str) -> None:

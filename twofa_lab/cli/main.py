@@ -11,10 +11,17 @@ from collections.abc import Sequence
 
 import typer
 
+from twofa_lab.cli.audit_verbs import audit
+from twofa_lab.cli.provider_verb import provider
+from twofa_lab.cli.score_verb import score
 from twofa_lab.cli.verbs import app
 from twofa_lab.errors import LabError
 
 __all__ = ["main"]
+
+app.command()(provider)
+app.command()(score)
+app.add_typer(audit)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,12 +34,19 @@ _POOL_SIZE = 8
 _PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "trusted_schema=OFF", "temp_store=MEMORY")
 
 
-def connect(url: str, *, create: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
+def connect(
+    url: str,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+) -> Engine:
     """An engine for a database: `sqlite:///file`, a bare path, `sqlite://` (in memory, one
     thread) or `postgresql://user@host/name`.
 
     Nothing is opened yet. `create` makes a missing SQLite file (mode 0600); without it a missing
-    file is an error, never a new empty database. `InputError` for another kind of URL.
+    file is an error, never a new empty database. With `read_only` the database itself refuses every
+    change. `InputError` for another kind of URL.
 
     >>> engine = connect("sqlite://")
     >>> with write(engine) as connection:
@@ -48,15 +55,15 @@ def connect(url: str, *, create: bool = False, busy_timeout_ms: int = BUSY_TIMEO
     """
     try:
         parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise InputError(
             "the database is not a path or a URL like postgresql://host/name"
         ) from None
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(parsed, create, busy_timeout_ms)
+            return _sqlite(parsed, create, read_only, busy_timeout_ms)
         case "postgresql":
-            return _postgresql(parsed, busy_timeout_ms)
+            return _postgresql(parsed, read_only, busy_timeout_ms)
         case other:
             raise InputError(f"the database must be SQLite or PostgreSQL, not {other}")
 
@@ -90,7 +97,7 @@ def _explained(engine: Engine) -> Iterator[None]:
         raise _explain(error, engine.url) from None
 
 
-def _sqlite(url: URL, create: bool, busy_timeout_ms: int) -> Engine:
+def _sqlite(url: URL, create: bool, read_only: bool, busy_timeout_ms: int) -> Engine:
     path = url.database or ":memory:"
     if url.query:
         raise InputError("a SQLite database takes no options in its URL")
@@ -98,7 +105,8 @@ def _sqlite(url: URL, create: bool, busy_timeout_ms: int) -> Engine:
         if create:
             _create_file(Path(path))
         quoted = Path(path).absolute().as_uri()
-        url = url.set(database=quoted, query={"mode": "rw", "uri": "true"})
+        mode = "ro" if read_only else "rw"
+        url = url.set(database=quoted, query={"mode": mode, "uri": "true"})
         sizes = {"pool_size": _POOL_SIZE, "max_overflow": _POOL_SIZE}
     else:
         url, sizes = make_url("sqlite://"), {}
@@ -111,7 +119,8 @@ def _sqlite(url: URL, create: bool, busy_timeout_ms: int) -> Engine:
         for pragma in _PRAGMAS:
             dbapi.execute(f"PRAGMA {pragma}")
         if path != ":memory:":
-            dbapi.execute("PRAGMA journal_mode=WAL")
+            if not read_only:
+                dbapi.execute("PRAGMA journal_mode=WAL")
             record.info["file"] = _identity(path)
 
     @event.listens_for(engine, "begin")
@@ -142,9 +151,10 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _postgresql(url: URL, busy_timeout_ms: int) -> Engine:
+def _postgresql(url: URL, read_only: bool, busy_timeout_ms: int) -> Engine:
     options = (
-        f"-c lock_timeout={int(busy_timeout_ms)} -c synchronous_commit=on"
+        f"-c default_transaction_read_only={'on' if read_only else 'off'}"
+        f" -c lock_timeout={int(busy_timeout_ms)} -c synchronous_commit=on"
         " -c idle_in_transaction_session_timeout=60000"
     )
     return create_engine(

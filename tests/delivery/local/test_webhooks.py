@@ -194,5 +194,6 @@ def test_twilio_s_events_are_signed_too(
 
 def test_webhooks_go_to_this_machine_only(make_lab: Any) -> None:
     for option in ("vonage_webhooks", "twilio_webhooks"):
-        with pytest.raises(InputError, match="this machine"):
-            make_lab(**{option: "https://example.org/hook"})
+        for url in ("https://example.org/hook", "http://[::1", "http://localhost:x/", "file:///x"):
+            with pytest.raises(InputError, match="this machine"):
+                make_lab(**{option: url})

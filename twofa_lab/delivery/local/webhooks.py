@@ -134,7 +134,7 @@ class WebhookSender:
     """
 
     def __init__(self, style: VonageWebhooks | TwilioWebhooks, faults: FaultInjector) -> None:
-        if not is_loopback(urlsplit(style.url).hostname or ""):
+        if not _is_here(style.url):
             raise InputError("the local provider sends webhooks to this machine only")
         self._style = style
         self._faults = faults
@@ -204,6 +204,15 @@ class WebhookSender:
                 if response.status < 300 or forged:
                     return
             self._stopping.wait(0.05 * 2**attempt)
+
+
+def _is_here(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and port != 0 and is_loopback(parts.hostname or "")
 
 
 def _iso(ms: int) -> str:
