@@ -229,7 +229,7 @@ class Dispatcher:
         return SendRequest(
             delivery.number,
             send.channel,
-            key=f"{delivery.key}/{len(delivery.records)}",
+            key=f"{delivery.key}/{len(delivery.records)}/{send.channel}",
             fallback=fallback,
             timeout_seconds=delivery.plan.timeout_ds / 10,
             verification_id=ids[-1] if ids else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twofa_lab.compiled import part
 from twofa_lab.tables import DECISIONS
 
-__all__ = ["ALLOW", "CHALLENGE", "DENY", "decide"]
+__all__ = ["ALLOW", "CHALLENGE", "DENY", "decide", "wait_after"]
 
 ALLOW, CHALLENGE, DENY = range(len(DECISIONS))
 
@@ -27,3 +27,16 @@ def decide(
     if score >= challenge_at and not (trusted and score < trust_below):
         return CHALLENGE
     return ALLOW
+
+
+@part
+def wait_after(failures: int, throttle_after: int, first_wait_ms: int, longest_wait_ms: int) -> int:
+    """Milliseconds an account waits after that many consecutive failures: doubling, capped.
+
+    >>> [wait_after(n, 10, 30_000, 3_600_000) // 1000 for n in (9, 10, 11, 30)]
+    [0, 30, 60, 3600]
+    """
+    over = failures - throttle_after
+    if over < 0:
+        return 0
+    return min(first_wait_ms << min(over, 20), longest_wait_ms)

@@ -32,6 +32,7 @@ __all__ = [
     "recent_failures",
     "record_completed",
     "record_failed_password",
+    "restore",
     "seen_country",
     "seen_region",
     "start_account",
@@ -191,3 +192,38 @@ def record_completed(
         numbers[FIRST_SEEN] = time
     numbers[COMPLETED] += 1
     numbers[LAST_COMPLETED] = time
+
+
+@part
+def restore(
+    history: History,
+    devices: Array,
+    places: tuple[int, int],
+    hours: Array,
+    logins: tuple[int, int, int],
+    failed: Array,
+) -> None:
+    """Fill the workspace, after `start_account`, with an account read from a store.
+
+    `devices` has a row a device (time of its last completed login, time it was trusted or
+    `NEVER_SEEN`); the device of row `i` is number `i + 1`. `places` are how many countries and
+    regions it has been to, which are codes 0, 1 and so on; `hours` are 24 counts; `logins` how many
+    were completed, the first and the last; `failed` the times of wrong passwords, oldest first.
+    """
+    numbers = history.numbers
+    now = numbers[_NOW]
+    for row in range(len(devices)):
+        entry = history.devices[find_device(history, row + 1)[0]]
+        entry[_ID] = row + 1
+        entry[_EPOCH] = now
+        entry[SEEN] = devices[row, 0]
+        entry[TRUSTED] = devices[row, 1]
+    for country in range(places[0]):
+        history.places[country] = now
+    for region in range(places[1]):
+        history.places[numbers[_REGIONS] + region] = now
+    for hour in range(24):
+        numbers[HOURS + hour] = hours[hour]
+    numbers[COMPLETED], numbers[FIRST_SEEN], numbers[LAST_COMPLETED] = logins
+    for index in range(len(failed)):
+        record_failed_password(history, failed[index])

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from twofa_lab.errors import InputError, WorkError
+from twofa_lab.risk.decision import wait_after
 from twofa_lab.risk.rules import RulePoints
 
 __all__ = ["BUILT_IN", "Channel", "Fallback", "Limits", "Policy", "input_error", "read_yaml"]
@@ -51,6 +52,11 @@ class Limits(_Strict):
     first_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
     longest_wait_seconds: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
     lock_after: Annotated[int, Field(ge=1, le=100)] = 100
+
+    def wait_ms(self, failures: int) -> int:
+        """How long an account waits after that many consecutive failures."""
+        first, longest = self.first_wait_seconds * 1000, self.longest_wait_seconds * 1000
+        return int(wait_after(failures, self.throttle_after, round(first), round(longest)))
 
 
 class Policy(_Strict):

@@ -88,7 +88,7 @@ class Event:
     at: int
     event: str
     user_id: int | None = None
-    detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    detail: Mapping[str, object] = field(default_factory=dict)
 
 
 class VerifyResult(NamedTuple):

@@ -74,11 +74,12 @@ class Authenticator:
 
 
 class RecoveryCode(NamedTuple):
-    """One unused code: its row, kind (lookup or saved) and hash."""
+    """One unused code: its row, kind (lookup or saved), hash, and the set it is bound to."""
 
     id: int
     kind: str
     code_hash: bytes
+    set_id: str
 
     def __repr__(self) -> str:
         return f"RecoveryCode(id={self.id}, kind={self.kind!r})"
@@ -211,7 +212,7 @@ def bump_sign_count(
 
 _UNUSED = codes.c.used_at.is_(None)
 _WITH_PREFIX = Prepared(
-    select(codes.c.id, codes.c.kind, codes.c.code_hash).where(
+    select(codes.c.id, codes.c.kind, codes.c.code_hash, codes.c.set_id).where(
         codes.c.user_id == bindparam("user_id"), codes.c.prefix == bindparam("prefix"), _UNUSED
     )
 )

@@ -17,15 +17,19 @@ __all__ = [
     "Message",
     "add_challenge",
     "add_message",
+    "by_id",
     "cancel_pending_messages",
     "challenge",
     "close_challenge",
     "consume_challenge",
     "mark_delivered",
     "mark_failed",
+    "mark_lost",
     "mark_sent",
     "message_by_provider_id",
     "messages_of",
+    "owner_of",
+    "provider_id_of",
     "replace_code",
     "set_context",
 ]
@@ -71,6 +75,10 @@ class Message:
 
 _c = challenges.c
 _BOUND = (_c.id == bindparam("of"), _c.session_binding == bindparam("binding"))
+_BY_ID = Prepared(
+    select(*(_c[name] for name in Challenge.__slots__)).where(_c.id == bindparam("of"))
+)
+_OWNER = Prepared(select(_c.user_id).where(_c.id == bindparam("of")))
 _OPEN = update(challenges).where(*_BOUND, _c.state == "open")
 _SELECT = Prepared(select(*(_c[name] for name in Challenge.__slots__)).where(*_BOUND))
 _INSERT = Prepared(
@@ -127,6 +135,18 @@ def challenge(connection: Connection, challenge_id: str, binding: bytes) -> Chal
     return None if row is None else Challenge(*row)
 
 
+def by_id(connection: Connection, challenge_id: str) -> Challenge | None:
+    """The challenge whoever asks: for what is authenticated in another way, such as an app."""
+    row = _BY_ID.one(connection, {"of": challenge_id})
+    return None if row is None else Challenge(*row)
+
+
+def owner_of(connection: Connection, challenge_id: str) -> int | None:
+    """Whose challenge it is; None when there is none."""
+    found: int | None = _OWNER.value(connection, {"of": challenge_id})
+    return found
+
+
 def consume_challenge(connection: Connection, challenge_id: str, binding: bytes, now: int) -> bool:
     """Spend the challenge: true for exactly one caller, and never once it expired."""
     values = {"of": challenge_id, "binding": binding, "now": now}
@@ -165,6 +185,7 @@ _ADD_ONCE = Prepared(
     ("challenge_id", "channel", "provider", "idempotency_key", "created", "masked_number"),
 )
 _BY_KEY = Prepared(select(_m.id).where(_m.idempotency_key == bindparam("idempotency_key")))
+_PROVIDER_ID = Prepared(select(_m.provider_id).where(_m.id == bindparam("of")))
 _BY_PROVIDER = Prepared(
     _MESSAGE.where(_m.provider == bindparam("provider"), _m.provider_id == bindparam("pid"))
 )
@@ -183,6 +204,9 @@ _DELIVERED = Prepared(
     _ONE.where(_m.delivered_at.is_(None)).values(state="delivered", delivered_at=bindparam("now"))
 )
 _FAILED = Prepared(_ONE.where(_m.state == "pending").values(state=bindparam("to")))
+_LOST = Prepared(
+    _ONE.where(_m.state == "sent", _m.delivered_at.is_(None)).values(state="failed")
+)
 _CANCEL = Prepared(
     update(messages)
     .where(_m.challenge_id == bindparam("whose"), _m.state == "pending")
@@ -226,6 +250,12 @@ def add_message(
     return Added(before, new=False)
 
 
+def provider_id_of(connection: Connection, message_id: int) -> str | None:
+    """What the provider calls a message; None while no answer of its is known."""
+    found: str | None = _PROVIDER_ID.value(connection, {"of": message_id})
+    return found
+
+
 def mark_sent(
     connection: Connection, message_id: int, provider_id: str | None, price_microusd: int, now: int
 ) -> bool:
@@ -242,6 +272,11 @@ def mark_delivered(connection: Connection, message_id: int, now: int) -> bool:
 def mark_failed(connection: Connection, message_id: int, state: str = "failed") -> bool:
     """It was not taken (`failed`), or nobody can tell (`unknown`: a time-out after sending)."""
     return _FAILED.run(connection, {"of": message_id, "to": state}) == 1
+
+
+def mark_lost(connection: Connection, message_id: int) -> bool:
+    """It was sent and will not arrive: `failed`, as its `sent_at` tells from one never taken."""
+    return _LOST.run(connection, {"of": message_id}) == 1
 
 
 def cancel_pending_messages(connection: Connection, challenge_id: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import rate_events
@@ -22,6 +22,8 @@ _ADD_WITHIN = Prepared(
     )
 )
 _COUNT = Prepared(_SO_FAR)
+_TIMES = Prepared(select(_r.at).where(_r.key == bindparam("key")).order_by(_r.at))
+_FORGET = Prepared(delete(rate_events).where(_r.key == bindparam("key")))
 
 
 class SqlCounter:
@@ -52,6 +54,14 @@ class SqlCounter:
         """How many events the key has had from `since` on, that time included."""
         values = {"key": self._hash(key), "since": since}
         return int(_COUNT.value(self._connection, values))
+
+    def times(self, key: str) -> list[int]:
+        """When the key had its events, earliest first."""
+        return [at for (at,) in _TIMES.all(self._connection, {"key": self._hash(key)})]
+
+    def forget(self, key: str) -> None:
+        """Drop every event of the key: what it counted starts again."""
+        _FORGET.run(self._connection, {"key": self._hash(key)})
 
     def add_within(self, key: str, at: int, since: int, limit: int) -> bool:
         """Enter one event unless the key has had `limit` from `since` on; whether it was entered.

@@ -21,6 +21,7 @@ __all__ = [
     "add_session",
     "end_session",
     "end_sessions",
+    "lower_session",
     "raise_session",
     "revoke_device",
     "rotate_token",
@@ -171,6 +172,7 @@ _GET = Prepared(
 )
 _RUNNING = update(sessions).where(_s.id_hash == bindparam("of"), _s.ended.is_(None))
 _TOUCH = Prepared(_RUNNING.values(last_seen=bindparam("now")))
+_LOWER = Prepared(_RUNNING.where(_s.aal > 1).values(aal=1))
 _END = Prepared(_RUNNING.values(ended=bindparam("now")))
 
 
@@ -212,6 +214,11 @@ def raise_session(connection: Connection, id_hash: bytes, aal: int, amr: str, no
     """Step-up: a running session gets a level and methods anew, its clocks restarted."""
     raised = _RUNNING.values(aal=aal, amr=amr, created=now, last_seen=now)
     return connection.execute(raised, {"of": id_hash}).rowcount == 1
+
+
+def lower_session(connection: Connection, id_hash: bytes) -> bool:
+    """The window of what a running session proved is over: it is AAL1 from now on."""
+    return _LOWER.run(connection, {"of": id_hash}) == 1
 
 
 def end_session(connection: Connection, id_hash: bytes, now: int) -> bool:

@@ -1,0 +1,222 @@
+"""The second step of a login: the answer to a challenge, another factor, or leaving.
+
+An answer is counted against the challenge, the account and the authenticator before it is checked,
+and a right one consumes the challenge by one conditional statement, so that one code lets in once
+however many hands type it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from twofa_lab.delivery.providers.base import DeliveryError
+from twofa_lab.flow.asking import ask_next, guard, keep, push_key
+from twofa_lab.flow.checks import Check, check_of
+from twofa_lab.flow.finish import complete, left_as, outcome_event, record_of
+from twofa_lab.flow.login import ask
+from twofa_lab.flow.pending import Pending
+from twofa_lab.flow.sending import Sending, stop
+from twofa_lab.flow.service import Flow
+from twofa_lab.flow.sessions import proof_of
+from twofa_lab.flow.step import Ask, Step, Ticket
+from twofa_lab.store import accounts, challenges, limits
+from twofa_lab.store.audit import Event, append
+from twofa_lab.store.challenges import Challenge
+from twofa_lab.store.counter import SqlCounter
+from twofa_lab.store.engine import read, write
+from twofa_lab.store.limits import Attempt
+
+__all__ = ["another_factor", "answer", "leave", "open_login"]
+
+_ENDS_AS = {"expired": "expired", "locked": "locked", "throttled": "failed", "disabled": "failed"}
+"""What a login ends as whose answer was refused; for other reasons it had ended before."""
+
+
+def answer(flow: Flow, ticket: Ticket, typed: str, *, trust_device: bool = False) -> Step:
+    """Check the answer to a challenge: a code, a recovery code, a WebAuthn answer (JSON), or, once
+    the app said yes, nothing (`""`).
+
+    Text that can be no answer at all is handed back uncounted.
+    """
+    found, pending = open_login(flow, ticket)
+    if found is None or pending is None:
+        return Step("refused")
+    now = flow.clock()
+    check = check_of(flow, found, pending, typed)
+    if check is None and now < found.expires:
+        left = found.max_attempts - found.attempts
+        record = record_of(pending, None, now, factor=found.factor)
+        return Step("asked", record, Ask(found.factor, left=left), ticket)
+    login = _Answered(flow, ticket, found, pending, check or _NOTHING, trust_device)
+    with write(flow.engine) as c:
+        now, rules = flow.clock(), flow.policy.limits
+        counted = limits.count_attempt(c, found, now, rules.wait_ms, rules.lock_after)
+        if not counted.allowed:
+            step = login.refused(c, counted)
+        elif not login.check.remote:
+            step = login.judged(c, counted, right=login.check.passes(c, now))
+        else:
+            step = None
+        append(c, login.events)
+    if step is None:  # the provider knows the code; whatever it says, the attempt is counted
+        right = _asks_provider(flow, pending, typed)
+        with write(flow.engine) as c:
+            step = login.judged(c, counted, right=right)
+            append(c, login.events)
+    if step.status != "asked":
+        stop(flow, pending.delivery)
+    return step
+
+
+_NOTHING = Check("none", lambda _connection, _now: False)
+
+
+def open_login(flow: Flow, ticket: Ticket) -> tuple[Challenge | None, Pending | None]:
+    """The open challenge of a login and what it must still know; None where there is none."""
+    with read(flow.engine) as c:
+        found = challenges.challenge(c, ticket.challenge_id, ticket.binding(flow))
+    if found is None or found.purpose != "login" or found.state != "open":
+        return None, None
+    return found, Pending.unseal(flow.keyring, found.user_id, found.context)
+
+
+def _asks_provider(flow: Flow, pending: Pending, typed: str) -> bool:
+    if pending.delivery is None:
+        return False
+    run = Sending(flow, Ticket("", ""), pending.delivery.number)
+    try:
+        return flow.dispatcher(run).check(pending.delivery, typed)[1].approved
+    except DeliveryError:
+        return False
+
+
+@dataclass
+class _Answered:
+    """One answer to one challenge, and what is to be audited of it."""
+
+    flow: Flow
+    ticket: Ticket
+    found: Challenge
+    pending: Pending
+    check: Check
+    trust_device: bool
+    events: list[Event] = field(default_factory=list)
+
+    def refused(self, c: Connection, counted: Attempt) -> Step:
+        """The answer was not looked at: the challenge is over, or the account waits."""
+        outcome = _ENDS_AS.get(counted.refused)
+        if outcome is None:
+            return Step("refused")
+        return self._fails(c, outcome, self.pending.attempts + self.found.attempts)
+
+    def judged(self, c: Connection, counted: Attempt, *, right: bool) -> Step:
+        """The answer was counted and checked: consume, or tell how many attempts are left."""
+        flow, found, now = self.flow, self.found, self.flow.clock()
+        right = right and challenges.consume_challenge(c, found.id, found.session_binding, now)
+        used = found.max_attempts - counted.left
+        detail = {
+            "challenge": found.id,
+            "factor": self.check.factor,
+            "right": right,
+            "left": counted.left,
+        }
+        self.events = [Event(now, "attempt", found.user_id, detail)]
+        attempts = self.pending.attempts + used
+        if right:
+            return self._verified(c, attempts)
+        limits.record_failure(c, found, now)
+        account = accounts.account(c, found.user_id)
+        failures = 0 if account is None else account.factor_failures
+        rules = flow.policy.limits
+        if counted.left <= 0 or rules.wait_ms(failures) > 0 or failures >= rules.lock_after:
+            return self._fails(c, "failed", attempts)
+        record = record_of(self.pending, None, now, factor=found.factor, attempts=attempts)
+        return Step("asked", record, Ask(found.factor, left=counted.left), self.ticket)
+
+    def _verified(self, c: Connection, attempts: int) -> Step:
+        flow, found, now = self.flow, self.found, self.flow.clock()
+        limits.record_success(c, found, now)
+        SqlCounter(c, flow.keyring).forget(push_key(found.user_id))
+        delivery, channel = self.pending.delivery, "none"
+        if delivery is not None:
+            channel = _channel(c, found.id)
+            limited = guard(flow, c)
+            if limited is not None and self.check.factor == "otp":
+                limited.completed(delivery.number, now)
+        record = record_of(
+            self.pending, "verified", now, factor=self.check.factor, attempts=attempts
+        )
+        proof = proof_of(self.check.factor, channel)
+        step, events = complete(
+            flow, c, found.user_id, self.pending, record, proof, trust_device=self.trust_device
+        )
+        self.events += events
+        return step
+
+    def _fails(self, c: Connection, outcome: str, attempts: int) -> Step:
+        found = self.found
+        closed = challenges.close_challenge(c, found.id, found.session_binding, "failed")
+        ended = min(self.flow.clock(), found.expires - 1)
+        record = record_of(self.pending, outcome, ended, factor=found.factor, attempts=attempts)
+        if closed or outcome == "failed":
+            self.events.append(outcome_event(found.user_id, ended, record, self.ticket))
+        return Step("refused", record)
+
+
+def _channel(c: Connection, challenge_id: str) -> str:
+    """The channel a code came by, as far as a server can tell: delivered first, else sent first."""
+    sent = [message for message in challenges.messages_of(c, challenge_id) if message.sent_at]
+    sent.sort(key=lambda message: (message.delivered_at is None, message.delivered_at or 0))
+    return sent[0].channel if sent else "none"
+
+
+def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: str = "") -> Step:
+    """Leave this factor for the next one on offer, or for the one `wanted`.
+
+    Refused where the policy allows no weaker factor; a login with nothing left to offer ends as
+    abandoned.
+    """
+    found, pending = open_login(flow, ticket)
+    if found is None or pending is None:
+        return Step("refused")
+    now = flow.clock()
+    with write(flow.engine) as c:
+        account = accounts.lock_account(c, found.user_id)
+        if account is None or not challenges.close_challenge(c, found.id, found.session_binding):
+            return Step("refused")
+        stopped, pending = pending.delivery, pending.after(found.factor, found.attempts)
+        following = Ticket(flow.token(), ticket.secret)
+        opened = ask_next(flow, c, account, pending.tried, following, ip=ip, wanted=wanted)
+        record = record_of(pending, opened.refused or None, now, factor=opened.factor)
+        if opened.refused:
+            append(c, [outcome_event(found.user_id, now, record, ticket)])
+        else:
+            opened, event = keep(flow, c, account.user_id, opened, following, pending, "login")
+            append(c, [event])
+    stop(flow, stopped)
+    if opened.refused:
+        return Step("refused", record)
+    return ask(flow, found.user_id, opened, Step("asked", record, opened.ask, following), pending)
+
+
+def leave(flow: Flow, ticket: Ticket) -> Step:
+    """The person gives up: what is pending is cancelled, and the outcome is noted."""
+    found, pending = open_login(flow, ticket)
+    if found is None or pending is None:
+        return Step("refused")
+    with write(flow.engine) as c:
+        now = flow.clock()
+        if not challenges.close_challenge(c, found.id, found.session_binding):
+            return Step("refused")
+        record = record_of(
+            pending,
+            left_as(c, found),
+            min(now, found.expires - 1),
+            factor=found.factor,
+            attempts=pending.attempts + found.attempts,
+        )
+        append(c, [outcome_event(found.user_id, now, record, ticket)])
+    stop(flow, pending.delivery)
+    return Step("refused", record)

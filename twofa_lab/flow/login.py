@@ -1,0 +1,267 @@
+"""The first step of a login: name and password in, a session or a challenge out.
+
+The guide's eight steps: the person submits name and password (1), the password is checked (2), risk
+signals are read (3), and the login is completed below the threshold (4) or a second factor is asked
+for above it (5). `answer` takes the second factor (6, 7) and completes (8).
+
+An unknown name is answered as a wrong password is, after the same work.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from twofa_lab.flow.asking import Opened, ask_next, keep, send_first
+from twofa_lab.flow.finish import complete, outcome_event, record_of, utc_offset_min
+from twofa_lab.flow.pending import Pending
+from twofa_lab.flow.service import Flow
+from twofa_lab.flow.sessions import proof_of
+from twofa_lab.flow.step import Record, Step, Ticket
+from twofa_lab.flow.trust import present
+from twofa_lab.risk.assess import Assessment, LoginFacts
+from twofa_lab.risk.decision import ALLOW, DENY
+from twofa_lab.store import accounts, history, limits
+from twofa_lab.store.accounts import Account
+from twofa_lab.store.audit import Event, append
+from twofa_lab.store.counter import SqlCounter
+from twofa_lab.store.engine import read, write
+from twofa_lab.tables import DECISIONS
+
+__all__ = ["Request", "ask", "begin", "login_name"]
+
+_NOBODY = -1
+"""The account number of unknown names: no account has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A login as the site's edge hands it over: name and password, the device's cookie and token of
+    trust, the address and where that is. Empty text is unknown.
+    """
+
+    name: str
+    password: str = field(repr=False)
+    device: str = ""
+    device_token: str = field(default="", repr=False)
+    ip: str = ""
+    country: str = ""
+    region: str = ""
+
+
+def login_name(text: str) -> str:
+    """A login name as accounts are kept under: one form for every way to write it.
+
+    >>> login_name("  Ann@Example.com")
+    'ann@example.com'
+    """
+    return unicodedata.normalize("NFKC", text[:320]).strip().casefold()
+
+
+def begin(flow: Flow, request: Request) -> Step:
+    """Check name and password, read the risk, and let in, ask, or refuse.
+
+    The password's hash is computed outside of transactions, for it takes the longest.
+    """
+    name = login_name(request.name)
+    with read(flow.engine) as c:
+        found = accounts.account_by_name(c, name)
+    stored = flow.passwords.decoy if found is None else found.password_hash
+    right = flow.passwords.verify(stored, request.password)
+    with write(flow.engine) as c:
+        now = flow.clock()
+        account = accounts.lock_account(c, _NOBODY if found is None else found.user_id)
+        if account is not None and account.password_hash != stored:
+            right = False  # it was changed in between: the person types it again
+        entry = _Entry(flow, c, request, account, now)
+        step, opened = _decide(entry, name, right)
+        append(c, entry.events)
+    if opened is None or opened.ask is None:
+        return step
+    return ask(flow, entry.user_id, opened, step, entry.pending)
+
+
+def ask(flow: Flow, user_id: int, opened: Opened, step: Step, pending: Pending) -> Step:
+    """Send what an open challenge needs, and tell the page what to show."""
+    assert step.ticket is not None and opened.ask is not None  # noqa: PT018, S101 - for the checker
+    pending, error = send_first(flow, user_id, opened, step.ticket, pending)
+    now = flow.clock()
+    if error is not None:
+        record = record_of(pending, "undelivered", now, factor="otp")
+        with write(flow.engine) as c:
+            append(c, [outcome_event(user_id, now, record, step.ticket)])
+        return Step("refused", record)
+    due = None
+    if pending.delivery is not None and (send := pending.delivery.plan.next_send()) is not None:
+        due = pending.delivery.started_ms + send.at_ds * 100
+    record = record_of(pending, None, now, factor=opened.factor)
+    return replace(step, record=record, ask=replace(opened.ask, next_send_ms=due))
+
+
+class _Entry:
+    """One login within its transaction: the account, its past, and what is to be audited."""
+
+    def __init__(
+        self, flow: Flow, c: Connection, request: Request, account: Account | None, now: int
+    ) -> None:
+        self.flow, self.c, self.request, self.account, self.now = flow, c, request, account, now
+        self.user_id = _NOBODY if account is None else account.user_id
+        self.past = history.load_history(c, self.user_id, now - flow.rules.signals.burst_window_ms)
+        zone = "UTC" if account is None else account.home_zone
+        self.facts = LoginFacts(
+            now,
+            utc_offset_min(zone, now),
+            request.device,
+            request.country,
+            request.region,
+            token_held=bool(request.device_token),
+        )
+        self.found = flow.assessor.assess(self.past, self.facts)
+        self.device_token: str | None = None
+        self.events: list[Event] = []
+        self.pending = self._pending()
+
+    def _pending(self) -> Pending:
+        found, request = self.found, self.request
+        return Pending(
+            self.now,
+            request.device,
+            request.country,
+            request.region,
+            found.hour,
+            found.own_device,
+            found.bits,
+            found.failures,
+            found.score,
+            found.decision,
+        )
+
+    def show_token(self) -> None:
+        """Exchange the device's token; without a valid one the device is not trusted."""
+        if not self.request.device_token:
+            return
+        shown = present(
+            self.flow,
+            self.c,
+            self.user_id,
+            self.request.device,
+            self.request.device_token,
+            self.now,
+        )
+        self.events += shown.events
+        self.device_token = shown.cookie
+        if not shown.held and self.found.trusted:
+            self.found = self.flow.assessor.assess(self.past, self.facts._replace(token_held=False))
+            self.pending = self._pending()
+
+    def end(self, outcome: str, *, decided: bool = False, retry: int | None = None) -> Step:
+        """The login ends here without success, before or after the policy decided."""
+        found = self.found
+        record = Record(found.bits, found.failures, outcome=outcome)
+        if decided:
+            decision = DECISIONS[found.decision]
+            record = replace(record, score=found.score, decision=decision)
+        self.note(record)
+        return Step("refused" if retry is None else "wait", record, retry_ms=retry)
+
+    def note(self, record: Record) -> None:
+        """Audit the first step: what was seen and decided."""
+        account = None if self.account is None else self.user_id
+        detail = {
+            "signals": record.bits,
+            "failures": record.failures,
+            "score": record.score,
+            "decision": record.decision,
+            "trusted": record.trusted,
+            "country": self.request.country,
+        }
+        self.events.append(Event(self.now, "login", account, detail))
+        if record.outcome not in {None, "allowed"}:
+            self.events.append(outcome_event(account, self.now, record))
+
+
+def _decide(entry: _Entry, name: str, right: bool) -> tuple[Step, Opened | None]:
+    account, now = entry.account, entry.now
+    if account is None or account.status in {"pending", "closed"}:
+        return _unknown(entry, name), None
+    refused = _refused_early(entry, account, right)
+    if refused is not None:
+        return refused, None
+    entry.show_token()
+    if entry.found.decision == DENY:
+        return entry.end("denied", decided=True), None
+    if entry.found.decision == ALLOW:
+        return _allow(entry), None
+    if now < account.factor_wait_until:
+        return entry.end("rate_limited", decided=True, retry=account.factor_wait_until), None
+    return _challenge(entry, account)
+
+
+def _refused_early(entry: _Entry, account: Account, right: bool) -> Step | None:
+    """Locked, waiting or a wrong password, in that order: before the policy is asked."""
+    flow, now, own = entry.flow, entry.now, entry.found.own_device
+    if account.factor_failures >= flow.policy.limits.lock_after or account.status == "locked":
+        return entry.end("locked")
+    wait = account.own_device_wait_until if own else account.stranger_wait_until
+    if now < wait:
+        return entry.end("rate_limited", retry=wait)
+    return None if right else _wrong_password(entry, own)
+
+
+def _unknown(entry: _Entry, name: str) -> Step:
+    """The same answers and the same work as for an account; waits are counted by name."""
+    flow, now = entry.flow, entry.now
+    counter, key = SqlCounter(entry.c, flow.keyring), f"unknown:{name}"
+    failures = counter.count(key, 0)
+    wait = flow.policy.limits.wait_ms(failures)
+    if wait and counter.count(key, now - wait + 1):
+        return entry.end("rate_limited", retry=counter.times(key)[-1] + wait)
+    counter.add(key, now)
+    return entry.end("wrong_password")
+
+
+def _wrong_password(entry: _Entry, own: bool) -> Step:
+    flow, now, user_id = entry.flow, entry.now, entry.user_id
+    # failures that no signal looks at any more are dropped on the way
+    forget = now - flow.rules.signals.burst_window_ms
+    history.record_failed_password(entry.c, user_id, now, forget)
+    wait_ms = flow.policy.limits.wait_ms
+    limits.count_password_failure(entry.c, user_id, now, wait_ms, own_device=own)
+    return entry.end("wrong_password")
+
+
+def _allow(entry: _Entry) -> Step:
+    found: Assessment = entry.found
+    lifted = found.trusted and found.score >= entry.flow.policy.challenge_score
+    record = Record(
+        found.bits, found.failures, found.score, "allow", trusted=lifted, outcome="allowed"
+    )
+    entry.note(record)
+    step, events = complete(
+        entry.flow,
+        entry.c,
+        entry.user_id,
+        entry.pending,
+        record,
+        proof_of("none"),
+        trust_device=False,
+        device_token=entry.device_token,
+    )
+    entry.events += events
+    return step
+
+
+def _challenge(entry: _Entry, account: Account) -> tuple[Step, Opened | None]:
+    flow = entry.flow
+    ticket = Ticket(flow.token(), flow.token())
+    opened = ask_next(flow, entry.c, account, (), ticket, ip=entry.request.ip)
+    record = record_of(entry.pending, opened.refused or None, entry.now, factor=opened.factor)
+    entry.note(record)
+    if opened.refused:
+        return Step("refused", record), None
+    opened, event = keep(flow, entry.c, account.user_id, opened, ticket, entry.pending, "login")
+    entry.events.append(event)
+    step = Step("asked", record, opened.ask, ticket, device_token=entry.device_token)
+    return step, opened
