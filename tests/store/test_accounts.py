@@ -100,7 +100,7 @@ def test_changes(engine: Engine, keyring: Keyring, user: int, now: int) -> None:
     assert (found.prompted_at, found.prompts_declined) == (now + 1, 1)
 
 
-def test_a_new_password_ends_every_wait(engine: Engine, user: int, now: int) -> None:
+def test_a_new_password_ends_the_waits_of_wrong_ones(engine: Engine, user: int, now: int) -> None:
     spoil = (
         "update accounts set factor_failures = 9, factor_wait_until = 9, stranger_failures = 9,"
         " stranger_wait_until = 9, own_device_failures = 9, own_device_wait_until = 9"
@@ -112,13 +112,14 @@ def test_a_new_password_ends_every_wait(engine: Engine, user: int, now: int) -> 
     def unlocked(c: Connection) -> bool:
         return acc.reset_failures(c, user)
 
-    for mend in (new_password, unlocked):
+    for mend, codes in ((new_password, 9), (unlocked, 0)):
         with write(engine) as c:
             c.execute(text(spoil))
             assert mend(c)
             found = acc.account(c, user)
         assert found is not None
-        assert found.factor_failures == found.factor_wait_until == 0
+        # a new password must not buy new guesses at a code: only support starts that count again
+        assert found.factor_failures == found.factor_wait_until == codes
         assert found.stranger_failures == found.stranger_wait_until == 0
         assert found.own_device_failures == found.own_device_wait_until == 0
         assert (found.password_hash, found.password_changed_at) == ("new", now)
