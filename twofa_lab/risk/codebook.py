@@ -37,8 +37,8 @@ class Codebook:
     >>> codes.tolist()
     [[0, -1, 1], [1, 0, -1]]
     >>> book.codes({"asn": np.array([9, 8], np.uint32), "country": np.array([0, 1], np.int16)},
-    ...            {"country": ("US", "SE")}).tolist()  # 8 and SE are new: codes past the end
-    [[1, 2], [1, 3]]
+    ...            {"country": ("US", "SE")}).tolist()  # 8 and SE are new, codes past the end
+    [[1, 2], [1, 2]]
     """
 
     columns: tuple[str, ...]
