@@ -28,7 +28,7 @@ from twofa_lab.store.counter import SqlCounter
 from twofa_lab.store.engine import read, write
 from twofa_lab.store.limits import Attempt
 
-__all__ = ["another_factor", "answer", "leave", "open_login"]
+__all__ = ["another_factor", "answer", "leave", "open_challenge"]
 
 _ENDS_AS = {"expired": "expired", "locked": "locked", "throttled": "failed", "disabled": "failed"}
 """What a login ends as whose answer was refused; for other reasons it had ended before."""
@@ -40,7 +40,7 @@ def answer(flow: Flow, ticket: Ticket, typed: str, *, trust_device: bool = False
 
     Text that can be no answer at all is handed back uncounted.
     """
-    found, pending = open_login(flow, ticket)
+    found, pending = open_challenge(flow, ticket, "login")
     if found is None or pending is None:
         return Step("refused")
     now = flow.clock()
@@ -73,11 +73,15 @@ def answer(flow: Flow, ticket: Ticket, typed: str, *, trust_device: bool = False
 _NOTHING = Check("none", lambda _connection, _now: False)
 
 
-def open_login(flow: Flow, ticket: Ticket) -> tuple[Challenge | None, Pending | None]:
-    """The open challenge of a login and what it must still know; None where there is none."""
+def open_challenge(
+    flow: Flow, ticket: Ticket, *purposes: str
+) -> tuple[Challenge | None, Pending | None]:
+    """The open challenge of a ticket, if it has one of these purposes (none named: any), and what
+    it must still know; None where there is none.
+    """
     with read(flow.engine) as c:
         found = challenges.challenge(c, ticket.challenge_id, ticket.binding(flow))
-    if found is None or found.purpose != "login" or found.state != "open":
+    if found is None or found.state != "open" or (purposes and found.purpose not in purposes):
         return None, None
     return found, Pending.unseal(flow.keyring, found.user_id, found.context)
 
@@ -178,7 +182,7 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
     Refused where the policy allows no weaker factor; a login with nothing left to offer ends as
     abandoned.
     """
-    found, pending = open_login(flow, ticket)
+    found, pending = open_challenge(flow, ticket, "login")
     if found is None or pending is None:
         return Step("refused")
     now = flow.clock()
@@ -203,7 +207,7 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
 
 def leave(flow: Flow, ticket: Ticket) -> Step:
     """The person gives up: what is pending is cancelled, and the outcome is noted."""
-    found, pending = open_login(flow, ticket)
+    found, pending = open_challenge(flow, ticket)
     if found is None or pending is None:
         return Step("refused")
     with write(flow.engine) as c:

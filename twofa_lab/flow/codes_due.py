@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofa_lab.delivery.providers.base import DeliveryError
-from twofa_lab.flow.answer import leave, open_login
+from twofa_lab.flow.answer import leave, open_challenge
 from twofa_lab.flow.finish import record_of
 from twofa_lab.flow.sending import Sending
 from twofa_lab.flow.service import Flow
@@ -19,7 +19,7 @@ __all__ = ["advance", "receipt", "resend"]
 
 def advance(flow: Flow, ticket: Ticket, *, resend: bool = False) -> Step:
     """Send what the fallback plan has due by now; call it at `Ask.next_send_ms`."""
-    found, pending = open_login(flow, ticket)
+    found, pending = open_challenge(flow, ticket)
     if found is None or pending is None:
         return Step("refused")
     now = flow.clock()

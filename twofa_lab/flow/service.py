@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from twofa_lab.delivery.dispatch import Dispatcher
 from twofa_lab.delivery.ledger import SendLedger
 from twofa_lab.delivery.limits import PUMPING, SEND_LIMITS, Limit, PumpingRule
+from twofa_lab.delivery.phone import PhoneNumber
 from twofa_lab.delivery.plan import FallbackPlan
 from twofa_lab.delivery.providers.base import Provider
 from twofa_lab.delivery.sim_swap import SimSwapCheck
@@ -41,10 +42,16 @@ def utc_ms() -> int:
 
 
 class Outbox(Protocol):
-    """What leaves for the person besides codes by phone. Never raises; delivery is its own care."""
+    """What leaves for the person besides codes by phone. Never raises and does not wait for
+    delivery, which is its own care.
+    """
 
     def email(self, address: str, kind: str, text: str) -> None:
         """An e-mail: a code for validating an address or for recovery, or a notice."""
+        ...
+
+    def text_message(self, number: str, kind: str, text: str) -> None:
+        """A notice by SMS to a validated number (E.164); codes go through the provider."""
         ...
 
     def push(self, token: bytes, request_id: str) -> None:
@@ -57,6 +64,9 @@ class Silence:
 
     def email(self, address: str, kind: str, text: str) -> None:
         """See `Outbox.email`."""
+
+    def text_message(self, number: str, kind: str, text: str) -> None:
+        """See `Outbox.text_message`."""
 
     def push(self, token: bytes, request_id: str) -> None:
         """See `Outbox.push`."""
@@ -91,8 +101,10 @@ class FlowRules:
 @dataclass(frozen=True)
 class Flow:
     """The service. `prices` gives the price of one message in millionths of US$ by channel and
-    country; `clock` is the server's, in ms since 1970 UTC; randomness is the system's outside tests
-    and simulations.
+    country; `line_type` and `has_whatsapp` what a carrier look-up knows of a number (they are asked
+    once, at sign-up, and never raise; without one the number's range tells, and nobody has
+    WhatsApp); `clock` is the server's, in ms since 1970 UTC; randomness is the system's outside
+    tests and simulations.
     """
 
     engine: Engine
@@ -105,6 +117,8 @@ class Flow:
     rules: FlowRules = field(default_factory=FlowRules)
     prices: Callable[[str, str], int] = lambda channel, country: 0  # noqa: ARG005
     sim_swap: SimSwapCheck | None = None
+    line_type: Callable[[PhoneNumber], str] = lambda number: number.line_type
+    has_whatsapp: Callable[[PhoneNumber], bool] = lambda number: False  # noqa: ARG005
     clock: Callable[[], int] = utc_ms
     random_bytes: RandomBytes = secrets.token_bytes
     randbelow: RandBelow = secrets.randbelow

@@ -88,7 +88,8 @@ class Step:
 
     `status`: "signed_in" (with `session` and perhaps `device_token`, once, for two cookies),
     "asked" (with `ask` and `ticket`), "wait" (until `retry_ms`) or "refused". `session_level` is
-    the AAL reached. What is told to the person is `public`.
+    the AAL reached; `text` what a refusal says, where the usual words do not fit. What is told to
+    the person is `public`.
     """
 
     status: Literal["signed_in", "asked", "wait", "refused"]
@@ -99,6 +100,7 @@ class Step:
     session_level: int = 0
     device_token: str | None = field(default=None, repr=False)
     retry_ms: int | None = None
+    text: str = ""
 
     def public(self) -> dict[str, Any]:
         """The answer a page gives: the same for a wrong password, an unknown name, a denied login
@@ -110,7 +112,7 @@ class Step:
         if self.retry_ms is not None:
             plain["retry_ms"] = self.retry_ms
         if self.status == "refused":
-            plain["text"] = (
+            plain["text"] = self.text or (
                 "Name, password or code is not right. Try again, or recover the account."
             )
         return plain
