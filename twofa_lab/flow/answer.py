@@ -7,7 +7,9 @@ however many hands type it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -20,7 +22,7 @@ from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.sending import Sending, stop
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.sessions import proof_of
-from twofa_lab.flow.step import Ask, Step, Ticket
+from twofa_lab.flow.step import Ask, Record, Step, Ticket
 from twofa_lab.store import accounts, challenges, limits
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.challenges import Challenge
@@ -28,7 +30,7 @@ from twofa_lab.store.counter import SqlCounter
 from twofa_lab.store.engine import read, write
 from twofa_lab.store.limits import Attempt
 
-__all__ = ["another_factor", "answer", "leave", "open_challenge"]
+__all__ = ["Proved", "another_factor", "answer", "answer_challenge", "leave", "open_challenge"]
 
 _ENDS_AS = {"expired": "expired", "locked": "locked", "throttled": "failed", "disabled": "failed"}
 """What a login ends as whose answer was refused; for other reasons it had ended before."""
@@ -40,7 +42,31 @@ def answer(flow: Flow, ticket: Ticket, typed: str, *, trust_device: bool = False
 
     Text that can be no answer at all is handed back uncounted.
     """
-    found, pending = open_challenge(flow, ticket, "login")
+    return answer_challenge(flow, ticket, typed, "login", partial(_let_in, trust_device))
+
+
+Proved = Callable[[Flow, Connection, Challenge, Pending, Record, str], tuple[Step, Sequence[Event]]]
+"""What a right answer brings about, in the transaction that consumed its challenge: the step it
+comes to, and what to audit. The record names the factor, the text the channel a code came by.
+"""
+
+
+def _let_in(
+    trust_device: bool,
+    flow: Flow,
+    c: Connection,
+    found: Challenge,
+    pending: Pending,
+    record: Record,
+    channel: str,
+) -> tuple[Step, Sequence[Event]]:
+    proof = proof_of(record.factor, channel)
+    return complete(flow, c, found.user_id, pending, record, proof, trust_device=trust_device)
+
+
+def answer_challenge(flow: Flow, ticket: Ticket, typed: str, purpose: str, proved: Proved) -> Step:
+    """Check the answer to an open challenge of that purpose; a right one brings about `proved`."""
+    found, pending = open_challenge(flow, ticket, purpose)
     if found is None or pending is None:
         return Step("refused")
     now = flow.clock()
@@ -49,7 +75,7 @@ def answer(flow: Flow, ticket: Ticket, typed: str, *, trust_device: bool = False
         left = found.max_attempts - found.attempts
         record = record_of(pending, None, now, factor=found.factor)
         return Step("asked", record, Ask(found.factor, left=left), ticket)
-    login = _Answered(flow, ticket, found, pending, check or _NOTHING, trust_device)
+    login = _Answered(flow, ticket, found, pending, check or _NOTHING, proved)
     with write(flow.engine) as c:
         now, rules = flow.clock(), flow.policy.limits
         counted = limits.count_attempt(c, found, now, rules.wait_ms, rules.lock_after)
@@ -105,7 +131,7 @@ class _Answered:
     found: Challenge
     pending: Pending
     check: Check
-    trust_device: bool
+    proved: Proved
     events: list[Event] = field(default_factory=list)
 
     def refused(self, c: Connection, counted: Attempt) -> Step:
@@ -152,10 +178,7 @@ class _Answered:
         record = record_of(
             self.pending, "verified", now, factor=self.check.factor, attempts=attempts
         )
-        proof = proof_of(self.check.factor, channel)
-        step, events = complete(
-            flow, c, found.user_id, self.pending, record, proof, trust_device=self.trust_device
-        )
+        step, events = self.proved(flow, c, found, self.pending, record, channel)
         self.events += events
         return step
 

@@ -17,7 +17,10 @@ from twofa_lab.flow.service import Flow
 from twofa_lab.store import authenticators as kept
 from twofa_lab.store.challenges import Challenge
 
-__all__ = ["Check", "check_of", "passkey_record"]
+__all__ = ["STANDS_IN", "Check", "check_of", "passkey_record"]
+
+STANDS_IN = frozenset(("login", "step_up"))
+"""Purposes for which one of the ten recovery codes may stand in for a factor."""
 
 
 class Check(NamedTuple):
@@ -39,10 +42,11 @@ def check_of(flow: Flow, found: Challenge, pending: Pending, typed: str) -> Chec
             return Check(found.factor, lambda c, _now: _passkey(flow, c, found, typed))
     elif found.factor == "totp" and digits_of(typed, flow.rules.totp.digits):
         return Check("totp", lambda c, now: _totp(flow, c, found, typed, now))
-    elif found.factor == "otp" and digits_of(typed, flow.rules.otp.digits):
+    elif found.factor in {"otp", "email"} and digits_of(typed, flow.rules.otp.digits):
         remote = found.expected is None
-        return Check("otp", lambda _c, now: _code(flow, found, typed, now), remote)
-    code = recovery_codes.parse(typed)
+        return Check(found.factor, lambda _c, now: _code(flow, found, typed, now), remote)
+    # a recovery code stands in for a factor, not for the proof that an address is one's own
+    code = recovery_codes.parse(typed) if found.purpose in STANDS_IN else None
     if code is None:
         return None
     return Check("recovery_code", lambda c, now: _recovery(flow, c, found.user_id, code, now))
