@@ -84,7 +84,8 @@ class SessionRules:
 @dataclass(frozen=True)
 class FlowRules:
     """The numbers of the flow that are no part of a policy. `totp_window` is in steps to either
-    side; `send_limits` and `pumping` are None where something in front limits sending.
+    side; `send_limits` and `pumping` are None where something in front limits sending; `not_you`
+    ends every notice.
     """
 
     otp: OtpRules = field(default_factory=OtpRules)
@@ -96,6 +97,10 @@ class FlowRules:
     signals: SignalRules = field(default_factory=SignalRules)
     send_limits: tuple[Limit, ...] | None = SEND_LIMITS
     pumping: PumpingRule | None = PUMPING
+    not_you: str = (
+        "Change your password, remove what you do not know in your account's settings, "
+        "or call support."
+    )
 
 
 @dataclass(frozen=True)
@@ -141,3 +146,7 @@ class Flow:
     def token(self) -> str:
         """A random token of 192 bits for a session, a device or a ticket, as URL-safe text."""
         return urlsafe_b64encode(self.random_bytes(24)).decode()
+
+    def user_id(self) -> int:
+        """A random number for a new account, of 63 bits."""
+        return int.from_bytes(self.random_bytes(8)) >> 1

@@ -5,21 +5,23 @@ Counting attempts lies in `limits`.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from twofa_lab.errors import InputError
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import accounts, field_name
-from twofa_lab.store.statements import Prepared
+from twofa_lab.store.statements import Prepared, lock_until_end
 
 __all__ = [
     "Account",
     "account",
     "account_by_name",
     "add_account",
+    "claim_name",
     "email_of",
     "erase_account",
     "lock_account",
@@ -77,6 +79,12 @@ _NO_PASSWORD_FAILURES = {
 }
 _NO_FAILURES = {**_NO_PASSWORD_FAILURES, "factor_failures": 0, "factor_wait_until": 0}
 _OF = update(accounts).where(accounts.c.user_id == bindparam("of"))
+_has_it = accounts.alias("has_it")
+_CLAIM_NAME = Prepared(
+    _OF.where(~exists().where(_has_it.c.name == bindparam("wanted"))).values(
+        name=bindparam("wanted")
+    )
+)
 
 
 def add_account(
@@ -181,6 +189,17 @@ def set_password(connection: Connection, user_id: int, password_hash: str, now: 
 def reset_failures(connection: Connection, user_id: int) -> bool:
     """Support's unlocking: every counter of the account starts again; whether it exists."""
     return _set(connection, user_id, **_NO_FAILURES)
+
+
+def claim_name(connection: Connection, user_id: int, name: str) -> bool:
+    """Give an account its name; False when another has it.
+
+    For sign-ups, which keep no name before they are finished.
+    """
+    # two transactions of PostgreSQL do not see each other's new names: take turns by name
+    turn = hashlib.sha256(name.encode()).digest()[:8]
+    lock_until_end(connection, int.from_bytes(turn, "big", signed=True))
+    return _CLAIM_NAME.run(connection, {"of": user_id, "wanted": name}) == 1
 
 
 def set_status(connection: Connection, user_id: int, status: str, *, was: str) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 
 from twofa_lab.errors import InputError
 from twofa_lab.store.schema import (
+    accounts,
     approvals,
     challenges,
     failed_passwords,
@@ -147,12 +148,15 @@ def approval(connection: Connection, approval_id: int) -> Approval | None:
 
 def tidy(connection: Connection, before: int) -> int:
     """Delete what was over before that time: challenges (and their messages), sessions, trusted
-    devices, wrong passwords, rate events, claims of sends, webhooks seen. How many rows.
+    devices, wrong passwords, rate events, claims of sends, webhooks seen, sign-ups that nobody
+    finished. How many rows.
 
     The audit keeps its own record. What was tidied away is no longer known as sent or seen, so
     leave longer than a login lasts or a provider repeats a webhook.
     """
+    unfinished = (accounts.c.status == "pending", accounts.c.created < before)
     over = (
+        delete(accounts).where(*unfinished),
         delete(challenges).where(challenges.c.expires < before),
         delete(sessions).where(sessions.c.ended < before),
         delete(trusted_devices).where(
