@@ -86,14 +86,15 @@ def test_sessions(engine: Engine, user: int, now: int) -> None:
         dev.add_session(c, id_hash=b"a", user_id=user, aal=1, amr="pwd", now=now, device="7")
         dev.add_session(c, id_hash=b"b", user_id=user, aal=2, amr="pwd otp mfa", now=now)
         assert dev.touch_session(c, b"a", now + 5)
-        assert dev.raise_session(c, b"a", 2, "pwd otp mfa", now + 9)
-        found = dev.session(c, b"a")
+        assert dev.raise_session(c, b"a", 2, "pwd otp mfa", now + 9, b"a2")
+        assert dev.session(c, b"a") is None, "the former token is worth nothing"
+        found = dev.session(c, b"a2")
         assert found is not None
         assert (found.aal, found.amr, found.created) == (2, "pwd otp mfa", now + 9)
-        assert dev.end_session(c, b"a", now + 10)
-        assert not dev.end_session(c, b"a", now + 11)
-        assert not dev.touch_session(c, b"a", now + 11)
-        assert not dev.raise_session(c, b"a", 2, "x", now + 11)
+        assert dev.end_session(c, b"a2", now + 10)
+        assert not dev.end_session(c, b"a2", now + 11)
+        assert not dev.touch_session(c, b"a2", now + 11)
+        assert not dev.raise_session(c, b"a2", 2, "x", now + 11, b"a3")
         assert dev.end_sessions(c, user, now + 12) == 1
         assert dev.touch_session(c, b"none", now) is False
     with read(engine) as c:

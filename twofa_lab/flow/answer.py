@@ -205,7 +205,7 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
     Refused where the policy allows no weaker factor; a login with nothing left to offer ends as
     abandoned.
     """
-    found, pending = open_challenge(flow, ticket, "login")
+    found, pending = open_challenge(flow, ticket, "login", "step_up")
     if found is None or pending is None:
         return Step("refused")
     now = flow.clock()
@@ -220,7 +220,9 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
         if opened.refused:
             append(c, [outcome_event(found.user_id, now, record, ticket)])
         else:
-            opened, event = keep(flow, c, account.user_id, opened, following, pending, "login")
+            opened, event = keep(
+                flow, c, account.user_id, opened, following, pending, found.purpose
+            )
             append(c, [event])
     stop(flow, stopped)
     if opened.refused:

@@ -26,6 +26,7 @@ from twofa_lab.risk.decision import ALLOW, DENY
 from twofa_lab.store import accounts, history, limits
 from twofa_lab.store.accounts import Account
 from twofa_lab.store.audit import Event, append
+from twofa_lab.store.authenticators import authenticators_of
 from twofa_lab.store.counter import SqlCounter
 from twofa_lab.store.engine import read, write
 from twofa_lab.tables import DECISIONS
@@ -192,7 +193,7 @@ def _decide(entry: _Entry, name: str, right: bool) -> tuple[Step, Opened | None]
     entry.show_token()
     if entry.found.decision == DENY:
         return entry.end("denied", decided=True), None
-    if entry.found.decision == ALLOW:
+    if entry.found.decision == ALLOW or _can_only_enrol(entry, account):
         return _allow(entry), None
     if now < account.factor_wait_until:
         return entry.end("rate_limited", decided=True, retry=account.factor_wait_until), None
@@ -251,6 +252,13 @@ def _allow(entry: _Entry) -> Step:
     )
     entry.events += events
     return step
+
+
+def _can_only_enrol(entry: _Entry, account: Account) -> bool:
+    """Recovered, and without a factor to ask for: the session will be `enrol_only`."""
+    if account.status != "recovery":
+        return False
+    return not any(one.usable for one in authenticators_of(entry.c, account.user_id))
 
 
 def _challenge(entry: _Entry, account: Account) -> tuple[Step, Opened | None]:

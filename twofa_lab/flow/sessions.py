@@ -12,11 +12,20 @@ from sqlalchemy import Connection
 
 from twofa_lab.catalog.factors import FACTOR_FACTS, RECOVERY_FACTS
 from twofa_lab.flow.service import Flow
-from twofa_lab.store import devices
+from twofa_lab.store import accounts, devices
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.engine import write
 
-__all__ = ["Proof", "SessionState", "check", "log_out", "open_session", "proof_of", "session_hash"]
+__all__ = [
+    "Proof",
+    "SessionState",
+    "check",
+    "log_out",
+    "open_session",
+    "proof_of",
+    "raise_level",
+    "session_hash",
+]
 
 _HIGHEST = 2
 """AAL3 also needs proof that a key cannot leave its device; attestation is not asked for."""
@@ -32,12 +41,18 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A running session: whose, its level now, its methods, since when."""
+    """A running session: whose, its level now, its methods, since when.
+
+    `enrol_only`: the account was recovered and has no factor yet. The site lets such a session do
+    nothing but enrol one; the first factor confirmed makes the account, and with it the session,
+    an ordinary one.
+    """
 
     user_id: int
     aal: int
     amr: tuple[str, ...]
     created: int
+    enrol_only: bool = False
 
 
 def proof_of(factor: str, channel: str = "none", *, with_password: bool = True) -> Proof:
@@ -81,6 +96,27 @@ def open_session(
     return token
 
 
+def raise_level(
+    flow: Flow, c: Connection, id_hash: bytes, proof: Proof, now: int
+) -> tuple[str, Event] | None:
+    """Raise a running session in the caller's transaction by what was just proved: its new token,
+    and what to audit. None when it ended, or was raised by somebody else.
+    """
+    found = devices.session(c, id_hash)
+    if found is None:
+        return None
+    before = found.amr.split()
+    # no password was typed into a session that began with a passkey alone
+    more = [method for method in proof.amr if method != "pwd" or "pwd" in before]
+    amr = " ".join(dict.fromkeys((*before, *more)))
+    token = flow.token()
+    following = session_hash(flow, token)
+    if not devices.raise_session(c, id_hash, proof.aal, amr, now, following):
+        return None
+    detail = {"what": "raised", "aal": proof.aal, "amr": amr}
+    return token, Event(now, "session", found.user_id, detail)
+
+
 def check(flow: Flow, token: str) -> SessionState | None:
     """The running session of a token, noting its use; None when there is none.
 
@@ -102,7 +138,9 @@ def check(flow: Flow, token: str) -> SessionState | None:
             aal = 1
             devices.lower_session(c, found.id_hash)
         devices.touch_session(c, found.id_hash, now)
-    return SessionState(found.user_id, aal, amr, found.created)
+        account = accounts.account(c, found.user_id)
+    recovering = account is not None and account.status == "recovery"
+    return SessionState(found.user_id, aal, amr, found.created, enrol_only=recovering)
 
 
 def log_out(flow: Flow, token: str) -> bool:

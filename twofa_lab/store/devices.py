@@ -210,9 +210,15 @@ def touch_session(connection: Connection, id_hash: bytes, now: int) -> bool:
     return _TOUCH.run(connection, {"of": id_hash, "now": now}) == 1
 
 
-def raise_session(connection: Connection, id_hash: bytes, aal: int, amr: str, now: int) -> bool:
-    """Step-up: a running session gets a level and methods anew, its clocks restarted."""
-    raised = _RUNNING.values(aal=aal, amr=amr, created=now, last_seen=now)
+def raise_session(
+    connection: Connection, id_hash: bytes, aal: int, amr: str, now: int, following: bytes
+) -> bool:
+    """Step-up: a running session gets a level and methods anew, its clocks restarted.
+
+    It goes on under the hashed id `following`, for the token it had before must not be worth more
+    than it was (ASVS 7.2.4). False when it ended meanwhile.
+    """
+    raised = _RUNNING.values(id_hash=following, aal=aal, amr=amr, created=now, last_seen=now)
     return connection.execute(raised, {"of": id_hash}).rowcount == 1
 
 
