@@ -1,16 +1,16 @@
-"""What people give to be reached and known by: a new login name, an e-mail address, a home zone."""
+"""What people give to be known and reached by: a login name, an e-mail address, a label."""
 
 from __future__ import annotations
 
 import unicodedata
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo
 
 from twofa_lab.errors import InputError
 from twofa_lab.flow.login import login_name
 
-__all__ = ["email_address", "home_zone", "new_name"]
+__all__ = ["email_address", "home_zone", "new_label", "new_name"]
 
-_LONGEST_NAME, _LONGEST_EMAIL = 254, 254
+_LONGEST_NAME, _LONGEST_EMAIL, _LONGEST_LABEL = 254, 254, 64
 
 
 def new_name(text: str) -> str:
@@ -23,6 +23,18 @@ def new_name(text: str) -> str:
     if not name or len(text) > _LONGEST_NAME or not name.isprintable():
         raise InputError(f"a login name has 1 to {_LONGEST_NAME} printable characters")
     return name
+
+
+def new_label(text: str) -> str:
+    """A label for a factor, or `InputError`.
+
+    >>> new_label("  my  phone ")
+    'my phone'
+    """
+    label = " ".join(unicodedata.normalize("NFC", text[: 4 * _LONGEST_LABEL]).split())
+    if not 1 <= len(label) <= _LONGEST_LABEL or not label.isprintable():
+        raise InputError(f"a label has 1 to {_LONGEST_LABEL} printable characters")
+    return label
 
 
 def email_address(text: str) -> str:
@@ -51,6 +63,10 @@ def home_zone(text: str) -> str:
     >>> home_zone("Europe/London")
     'Europe/London'
     """
-    if text not in available_timezones():
-        raise InputError("the home zone is not one of the tz database, such as Europe/London")
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # no such zone, no such path, a folder
+        raise InputError(
+            "the home zone is not one of the tz database, such as Europe/London"
+        ) from None
     return text

@@ -87,12 +87,12 @@ class Step:
     """Where a login stands.
 
     `status`: "signed_in" (with `session` and perhaps `device_token`, once, for two cookies),
-    "asked" (with `ask` and `ticket`), "wait" (until `retry_ms`) or "refused". `session_level` is
-    the AAL reached; `text` what a refusal says, where the usual words do not fit. What is told to
-    the person is `public`.
+    "asked" (with `ask` and `ticket`), "wait" (until `retry_ms`), "refused", or "done": what was to
+    be proved within a session is proved. `session_level` is the AAL reached; `text` what a refusal
+    says, where the usual words do not fit. What is told to the person is `public`.
     """
 
-    status: Literal["signed_in", "asked", "wait", "refused"]
+    status: Literal["signed_in", "asked", "wait", "refused", "done"]
     record: Record = field(default=Record(), repr=False)
     ask: Ask | None = None
     ticket: Ticket | None = field(default=None, repr=False)
