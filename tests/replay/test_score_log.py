@@ -127,7 +127,8 @@ def test_repeated_lines_of_a_host_are_one_row(tmp_path: Path) -> None:
     path.write_text(
         head.format(1) + "Failed password for ann from 192.0.2.1 port 5 ssh2\n"
         + head.format(2) + "message repeated 3 times: [ Failed password for ann from 192.0.2.1 "
-        "port 5 ssh2]\n" + head.format(3) + "Accepted password for ann from 192.0.2.1 port 5 ssh2\n",
+        "port 5 ssh2]\n"
+        + head.format(3) + "Accepted password for ann from 192.0.2.1 port 5 ssh2\n",
         encoding="utf-8",
     )  # fmt: skip
     found = scored(path, "openssh", "rules")
