@@ -21,6 +21,7 @@ __all__ = [
     "cancel_pending_messages",
     "challenge",
     "close_challenge",
+    "close_challenges_of",
     "consume_challenge",
     "mark_delivered",
     "mark_failed",
@@ -91,6 +92,11 @@ _CONSUME = Prepared(
     ).values(state="consumed", consumed_at=bindparam("now"))
 )
 _CLOSE = Prepared(_OPEN.values(state=bindparam("to")))
+_CLOSE_ALL = Prepared(
+    update(challenges)
+    .where(_c.user_id == bindparam("whose"), _c.state == "open")
+    .values(state="cancelled")
+)
 _CONTEXT = Prepared(_OPEN.values(context=bindparam("context_now")))
 _RESEND = Prepared(_OPEN.where(_c.expires > bindparam("now")).values(expected=bindparam("code")))
 
@@ -161,6 +167,11 @@ def close_challenge(
     return _CLOSE.run(connection, values) == 1
 
 
+def close_challenges_of(connection: Connection, user_id: int) -> int:
+    """End every open challenge of an account, for what began before no longer holds; how many."""
+    return _CLOSE_ALL.run(connection, {"whose": user_id})
+
+
 def replace_code(
     connection: Connection, challenge_id: str, binding: bytes, expected: bytes, now: int
 ) -> bool:
@@ -204,9 +215,7 @@ _DELIVERED = Prepared(
     _ONE.where(_m.delivered_at.is_(None)).values(state="delivered", delivered_at=bindparam("now"))
 )
 _FAILED = Prepared(_ONE.where(_m.state == "pending").values(state=bindparam("to")))
-_LOST = Prepared(
-    _ONE.where(_m.state == "sent", _m.delivered_at.is_(None)).values(state="failed")
-)
+_LOST = Prepared(_ONE.where(_m.state == "sent", _m.delivered_at.is_(None)).values(state="failed"))
 _CANCEL = Prepared(
     update(messages)
     .where(_m.challenge_id == bindparam("whose"), _m.state == "pending")

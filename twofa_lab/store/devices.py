@@ -232,7 +232,11 @@ def end_session(connection: Connection, id_hash: bytes, now: int) -> bool:
     return _END.run(connection, {"of": id_hash, "now": now}) == 1
 
 
-def end_sessions(connection: Connection, user_id: int, now: int) -> int:
-    """End every running session of an account; how many."""
+def end_sessions(
+    connection: Connection, user_id: int, now: int, *, but: bytes | None = None
+) -> int:
+    """End every running session of an account, or all `but` one; how many."""
     running = update(sessions).where(_s.user_id == user_id, _s.ended.is_(None))
+    if but is not None:
+        running = running.where(_s.id_hash != but)
     return connection.execute(running.values(ended=now)).rowcount
