@@ -24,7 +24,6 @@ from twofa_lab.store.accounts import Account
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.authenticators import Authenticator
 from twofa_lab.store.engine import write
-from twofa_lab.store.schema import MAX_CONSECUTIVE_FAILURES
 
 __all__ = ["Change", "StepUpNeededError", "changing", "columns_of", "needed_level"]
 
@@ -59,8 +58,7 @@ def needed_level(account: Account, enrolled: Sequence[Authenticator]) -> int:
 
 
 def _is_bound(one: Authenticator) -> bool:
-    stopped = one.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
-    return one.confirmed_at is not None and (one.disabled_at is None or stopped)
+    return one.confirmed_at is not None and (one.disabled_at is None or one.stopped)
 
 
 @dataclass

@@ -159,7 +159,8 @@ def _taken(
 ) -> tuple[Step, list[Event], list[notices.Letter]]:
     now = flow.clock()
     owner = accounts.account_by_name(c, pending.subject)
-    letters, events = [], [_signup_event(found.user_id, now, "name_taken", record)]
+    letters: list[notices.Letter] = []
+    events = [_signup_event(found.user_id, now, "name_taken", record)]
     if owner is not None:
         letters, told = notices.tell(flow, c, owner, "signup_again", now)
         events += told

@@ -69,8 +69,12 @@ class Authenticator:
     @property
     def usable(self) -> bool:
         """Confirmed, not disabled, and below the hard stop on failures."""
-        stopped = self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
-        return self.confirmed_at is not None and self.disabled_at is None and not stopped
+        return self.confirmed_at is not None and self.disabled_at is None and not self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """At the hard stop on failures: taken out of use, but not by its owner."""
+        return self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
 
 
 class RecoveryCode(NamedTuple):
