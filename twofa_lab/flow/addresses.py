@@ -17,6 +17,7 @@ from twofa_lab.flow.asking import Opened, keep
 from twofa_lab.flow.binding import changing
 from twofa_lab.flow.contact import email_address
 from twofa_lab.flow.pending import Pending
+from twofa_lab.flow.recovery import may_change_addresses
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.step import Ask, Record, Step, Ticket
 from twofa_lab.store import accounts
@@ -40,6 +41,8 @@ def begin_email(flow: Flow, session: str, address: str) -> Step:
     code = otp.new_code(flow.rules.otp, flow.randbelow).text
     with changing(flow, session) as change:
         counter, user_id = SqlCounter(change.c, flow.keyring), change.account.user_id
+        if not may_change_addresses(flow, change.c, user_id):
+            raise InputError("the account was recovered lately; its addresses stay for some days")
         for key in (f"email:{plain.casefold()}", f"email-codes:{user_id}"):
             if not counter.add_within(key, change.now, change.now - _WINDOW_MS + 1, _CODES):
                 raise InputError("too many codes were asked for; wait ten minutes")

@@ -85,7 +85,8 @@ class SessionRules:
 class FlowRules:
     """The numbers of the flow that are no part of a policy. `totp_window` is in steps to either
     side; `send_limits` and `pumping` are None where something in front limits sending; `not_you`
-    ends every notice.
+    ends every notice; `address_wait_ms` is how long a recovered account keeps its addresses (three
+    days: assumption, a weekend).
     """
 
     otp: OtpRules = field(default_factory=OtpRules)
@@ -97,6 +98,7 @@ class FlowRules:
     signals: SignalRules = field(default_factory=SignalRules)
     send_limits: tuple[Limit, ...] | None = SEND_LIMITS
     pumping: PumpingRule | None = PUMPING
+    address_wait_ms: int = 3 * DAY
     not_you: str = (
         "Change your password, remove what you do not know in your account's settings, "
         "or call support."
