@@ -14,6 +14,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from twofa_lab.delivery.providers.base import DeliveryError
+from twofa_lab.flow import notices
 from twofa_lab.flow.asking import ask_next, guard, keep, push_key
 from twofa_lab.flow.checks import Check, check_of
 from twofa_lab.flow.finish import complete, left_as, outcome_event, record_of
@@ -85,12 +86,15 @@ def answer_challenge(flow: Flow, ticket: Ticket, typed: str, purpose: str, prove
             step = login.judged(c, counted, right=login.check.passes(c, now))
         else:
             step = None
+        letters = notices.alarm(flow, c, login.events)
         append(c, login.events)
     if step is None:  # the provider knows the code; whatever it says, the attempt is counted
         right = _asks_provider(flow, pending, typed)
         with write(flow.engine) as c:
             step = login.judged(c, counted, right=right)
+            letters = notices.alarm(flow, c, login.events)
             append(c, login.events)
+    notices.send(flow, letters)
     if step.status != "asked":
         stop(flow, pending.delivery)
     return step

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
+from twofa_lab.flow import notices
 from twofa_lab.flow.asking import Opened, ask_next, keep, send_first
 from twofa_lab.flow.finish import complete, outcome_event, record_of, utc_offset_min
 from twofa_lab.flow.pending import Pending
@@ -78,7 +79,9 @@ def begin(flow: Flow, request: Request) -> Step:
             right = False  # it was changed in between: the person types it again
         entry = _Entry(flow, c, request, account, now)
         step, opened = _decide(entry, name, right)
+        letters = notices.alarm(flow, c, entry.events)
         append(c, entry.events)
+    notices.send(flow, letters)
     if opened is None or opened.ask is None:
         return step
     return ask(flow, entry.user_id, opened, step, entry.pending)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from twofa_lab.factors import push
+from twofa_lab.flow import notices
 from twofa_lab.flow.asking import push_key
 from twofa_lab.flow.finish import outcome_event, record_of
 from twofa_lab.flow.pending import Pending
@@ -67,7 +68,9 @@ def push_answer(flow: Flow, request_id: str, number: str, proof: bytes, *, appro
         elif verdict in {push.PushVerdict.DENIED, push.PushVerdict.WRONG_NUMBER}:
             wrong = verdict is push.PushVerdict.WRONG_NUMBER
             events = _ended(flow, c, found, pending, now, wrong=wrong)
+        letters = notices.alarm(flow, c, events)
         append(c, events)
+    notices.send(flow, letters)
     return str(verdict)
 
 
