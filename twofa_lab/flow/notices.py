@@ -36,8 +36,8 @@ NOTICES = {
     "factor_removed": "A way to confirm sign-ins was removed from your account",
     "factor_renamed": "A way to confirm sign-ins was renamed",
     "factor_preferred": "Another way to confirm sign-ins is now asked for first",
-    "recovery_codes": "New recovery codes were made for your account; the old ones are void",
-    "saved_code": "A new saved recovery code was made for your account; the old one is void",
+    "recovery_codes": "New recovery codes were made for your account; any older ones are void",
+    "saved_code": "A new saved recovery code was made for your account; any older one is void",
     "email_changed": "The e-mail address of your account was changed",
     "recovered": "Your account was recovered",
     "password_changed": "The password of your account was changed",
@@ -47,6 +47,11 @@ NOTICES = {
     "login_denied": "A sign-in with your password was refused because it looked dangerous",
     "device_copied": "The mark of a device you trust was used from a copy; it is trusted no more",
     "locked": "Your account is locked after many wrong codes",
+    "support_requested": "Somebody asked our support to let them back into your account",
+    "support_unlocked": "Our support unlocked your account",
+    "support_recovery": "Our support turned off every way to confirm your sign-ins, so that you can "
+    "recover your account",
+    "held": "Our support locked your account to protect it",
 }
 """What each kind of notice says."""
 

@@ -57,7 +57,7 @@ def finish_reset(flow: Flow, request: str, code: str, new_password: str) -> Repl
     letters: list[notices.Letter] = []
     with write(flow.engine) as c:
         now = flow.clock()
-        account = lock_named(c, found.name)
+        account = lock_named(c, found.name, "reset")
         counted = count_try(flow, c, found, now)
         right = email_code_right(flow, found, code) and not counted.refused
         if account is None or account.password_changed_at > found.created or not right:

@@ -103,7 +103,7 @@ def prove(flow: Flow, request: str, kind: Literal["email", "saved"], typed: str)
     found = SealedRequest.read(flow, "recovery", request)
     with write(flow.engine) as c:
         now = flow.clock()
-        account = lock_named(c, found.name)
+        account = lock_named(c, found.name, "recovery")
         counted = count_try(flow, c, found, now)
         row = 0
         if kind == "saved":
@@ -141,7 +141,7 @@ def ask_second_proof(
     ticket = Ticket(flow.token(), flow.token())
     with write(flow.engine) as c:
         now = flow.clock()
-        account = lock_named(c, found.name)
+        account = lock_named(c, found.name, "recovery")
         if account is None or not _holds(found, account):
             return Step("refused")
         if now < account.factor_wait_until:
@@ -194,7 +194,7 @@ def finish_recovery(flow: Flow, request: str, new_password: str) -> Recovered:
     session = None
     with write(flow.engine) as c:
         now = flow.clock()
-        account = lock_named(c, found.name)
+        account = lock_named(c, found.name, "recovery")
         if account is None or not _may_finish(flow, c, found, account, now):
             user_id = None if account is None else account.user_id
             append(c, [_event(user_id, found, now, "refused")])

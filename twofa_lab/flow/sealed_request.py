@@ -154,7 +154,7 @@ def open_request(
     request_id, code = flow.token(), otp.new_code(flow.rules.otp, flow.randbelow).text
     with write(flow.engine) as c:
         now = flow.clock()
-        found = lock_named(c, name)
+        found = lock_named(c, name, purpose)
         room = _may_mail(flow, c, f"{purpose}-mail:{name}", ip, now)
         address = None if found is None else accounts.email_of(flow.keyring, found)
         sent = room and address is not None
@@ -174,15 +174,17 @@ def _may_mail(flow: Flow, c: Connection, key: str, ip: str, now: int) -> bool:
     )
 
 
-def lock_named(c: Connection, name: str) -> Account | None:
+def lock_named(c: Connection, name: str, purpose: Purpose) -> Account | None:
     """The account of a name, locked until the transaction ends; None where there is none that may
     reset or recover. An unknown name costs the same two statements.
+
+    A recovered account without a factor yet takes no reset: the one proof of a mailbox would then
+    open what two proofs opened before.
     """
     found = accounts.account_by_name(c, name)
     locked = accounts.lock_account(c, NOBODY if found is None else found.user_id)
-    if locked is None or locked.status in {"pending", "locked", "closed"}:
-        return None
-    return locked
+    may = {"active"} if purpose == "reset" else {"active", "recovery"}
+    return locked if locked is not None and locked.status in may else None
 
 
 def count_try(flow: Flow, c: Connection, request: SealedRequest, now: int) -> Counted:
