@@ -99,10 +99,7 @@ class FlowRules:
     send_limits: tuple[Limit, ...] | None = SEND_LIMITS
     pumping: PumpingRule | None = PUMPING
     address_wait_ms: int = 3 * DAY
-    not_you: str = (
-        "Change your password, remove what you do not know in your account's settings, "
-        "or call support."
-    )
+    not_you: str = "Change your password, look at your account's settings, or call support."
 
 
 @dataclass(frozen=True)
