@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twofa_lab.delivery.plan import CODE_LIFE_DS, FallbackPlan, timeline
-from twofa_lab.replay.challenge import Means, answer_challenge
+from twofa_lab.replay.challenge import Means, Terms, answer_challenge
 from twofa_lab.tables import CHANNELS, FACTORS, NEVER
 
 ORDERS = (("whatsapp", "sms", "voice"), ("sms", "whatsapp"), ("voice", "sms"), ("whatsapp",))
@@ -67,7 +67,8 @@ def replayed(row: Row) -> tuple[int, int, str]:
         factors=1 << FACTORS.index("otp"),
     )
     codes = np.array([CHANNELS.index(channel) for channel in row.plan.channels])
-    answer = answer_challenge(means, codes, row.plan.timeout_ds, 5, True, PRICES)
+    terms = Terms(codes, PRICES, row.plan.timeout_ds, True, 0, 0)
+    answer = answer_challenge(means, terms, 0, 5, 0, np.zeros(1, np.int64))
     return answer.messages, answer.seconds_ds, CHANNELS[answer.channel]
 
 

@@ -1,30 +1,30 @@
 """The closed loop once more, in plain Python: what the compiled loop is compared with.
 
 Written from what the package documents, not from how it computes. History is the list of completed
-logins, asked anew at every login; a challenge is a diary of events, played in the order of time.
-Every rule is a method of its own, so that a test can break one and see the comparison fail.
+logins, asked anew at every login; a challenge by code is a diary of events (`code_oracle`). Every
+rule is a method of its own, so that a test can break one and see the comparison fail.
 """
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from tests.replay.code_oracle import CodeChallenge, Person, Row
 from twofa_lab.catalog.factors import ENTRY_PERCENT
+from twofa_lab.factors.push import PushRules, may_send
 from twofa_lab.risk.policy import Policy
-from twofa_lab.tables import CHANNELS, DECISIONS, FACTORS, LINE_TYPES, NEVER, OUTCOME_NAMES, SIGNALS
+from twofa_lab.tables import CHANNELS, DECISIONS, FACTORS, LINE_TYPES, OUTCOME_NAMES, SIGNALS
 from twofa_lab.traffic.scenario import Costs
-
-Row = dict[str, Any]
 
 SECOND_MS, MINUTE_MS, DAY_MS = 1000, 60_000, 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STRONGEST_FIRST = ("hardware_key", "passkey", "push", "totp", "otp")
 DEFEATS = ("whatsapp", "sms", "voice", "totp", "push", "passkey", "hardware_key")
-CODE_LIFE_DS = 10 * 60 * 10  # ten minutes
+DS_MS = 100  # a tenth of a second
 
 NO_ANSWER = {
     "factor": "none",
@@ -34,16 +34,6 @@ NO_ANSWER = {
     "seconds_ds": 0,
     "message_microusd": 0,
 }
-
-
-@dataclass(frozen=True)
-class Person:
-    """An account's row of the people table, in words."""
-
-    country: str | None
-    line_type: str
-    whatsapp: bool
-    factors: frozenset[str]
 
 
 @dataclass
@@ -63,101 +53,10 @@ class Account:
     trust: list[tuple[int, int]] = field(default_factory=list)  # device, when it was given
     recognised: Failures = field(default_factory=Failures)
     strangers: Failures = field(default_factory=Failures)
-    wrong_codes: int = 0
+    codes: Failures = field(default_factory=Failures)
     locked: bool = False
-
-
-class CodeChallenge:
-    """A code sent out of band, event by event; times in tenths of a second.
-
-    Of events at one time, an arrival comes first, then typing, leaving, the code's death, and last
-    the time-out that sends the next message.
-    """
-
-    ARRIVES, TYPED, LEAVES, DIES, TIMES_OUT = range(5)
-
-    def __init__(self, oracle: Oracle, row: Row, person: Person, max_attempts: int) -> None:
-        self.oracle, self.row, self.person, self.max_attempts = oracle, row, person, max_attempts
-        self.diary: list[tuple[int, int, int, str]] = []
-        self.sent: list[str] = []
-        self.to_send = [name for name in oracle.policy.fallback.channels if self.usable(name)]
-        self.code: str | None = None  # the channel whose message carried it
-        self.attempts = 0
-        self.may_resend = row["po_resends"]
-
-    def usable(self, channel: str) -> bool:
-        if channel == "whatsapp":
-            return self.person.whatsapp
-        return channel == "voice" or self.person.line_type != "landline"
-
-    def in_hand(self, channel: str) -> bool:
-        """Whether a message that arrives comes into the hands of whoever is challenged."""
-        if self.row["attack"]:
-            return self.oracle.defeats(self.row, channel)
-        return bool(self.row["po_phone_at_hand"])
-
-    def note(self, when: int, what: int, channel: str = "") -> None:
-        heapq.heappush(self.diary, (when, what, len(self.sent), channel))
-
-    def send(self, now: int, channel: str, delay: int) -> None:
-        self.sent.append(channel)
-        if delay != NEVER and self.in_hand(channel):
-            self.note(now + delay, self.ARRIVES, channel)
-
-    def send_next(self, now: int) -> None:
-        channel = self.to_send.pop(0)
-        self.send(now, channel, self.row[f"po_{channel}_ds"])
-        self.note(now + round(self.oracle.policy.fallback.timeout_seconds * 10), self.TIMES_OUT)
-
-    def play(self) -> dict[str, Any]:
-        if not self.to_send:
-            return self.end("undelivered", 0)
-        self.note(min(self.row["po_patience_ds"], CODE_LIFE_DS), self.LEAVES)
-        self.note(CODE_LIFE_DS, self.DIES)
-        self.send_next(0)
-        while True:
-            now, what, _, channel = heapq.heappop(self.diary)
-            if what == self.ARRIVES and self.code is None:
-                self.code = channel
-                self.note(now + self.row["po_entry_ds"], self.TYPED)
-            elif what == self.TYPED:
-                self.attempts += 1
-                if self.attempts > self.row["po_wrong_codes"]:
-                    return self.end("verified", now)
-                if self.attempts == self.max_attempts:
-                    return self.end("failed", now)
-                self.note(now + self.row["po_entry_ds"], self.TYPED)
-            elif what == self.LEAVES and self.code is None:
-                return self.end(self.why_left(), now)
-            elif what == self.DIES:
-                return self.end("expired", now)
-            elif what == self.TIMES_OUT:
-                self.time_out(now)
-
-    def time_out(self, now: int) -> None:
-        """The last message had its time: on to the next, or to the one resend."""
-        if self.to_send:
-            self.send_next(now)
-        elif self.may_resend and self.code is None:
-            self.may_resend = False
-            self.send(now, self.sent[0], self.row["po_resend_ds"])
-
-    def why_left(self) -> str:
-        if self.row["attack"] or not self.row["po_phone_at_hand"]:
-            return "abandoned"
-        under_way = any(what == self.ARRIVES for _, what, _, _ in self.diary)
-        return "abandoned" if under_way else "undelivered"
-
-    def end(self, outcome: str, now: int) -> dict[str, Any]:
-        return {
-            "outcome": outcome,
-            "factor": "otp",
-            "channel": self.code or "none",
-            "messages": len(self.sent),
-            "attempts": self.attempts,
-            "seconds_ds": now,
-            "message_microusd": sum(self.oracle.price(self.person, name) for name in self.sent),
-        }
+    app_steps: set[int] = field(default_factory=set)  # the app's codes that were accepted
+    pushes: list[int] = field(default_factory=list)  # since the last verified second factor
 
 
 class Oracle:
@@ -168,6 +67,8 @@ class Oracle:
     BURST = 3
     THIN = 10
     ODD_SHARE = 50
+    APP_STEP_MS = 30 * SECOND_MS
+    PUSH = PushRules()
     Code = CodeChallenge
 
     def __init__(self, policy: Policy, costs: Costs) -> None:
@@ -272,29 +173,66 @@ class Oracle:
             return bool(row["po_passkey_works"])
         return bool(row["po_phone_at_hand"])
 
-    def challenge(self, row: Row, person: Person, max_attempts: int) -> dict[str, Any]:
+    def challenge(
+        self, account: Account, row: Row, person: Person, max_attempts: int
+    ) -> dict[str, Any]:
         """The strongest enrolled factor that works for whoever is asked."""
         spent = 0
+        weaker = self.policy.allow_weaker_factor
         for factor in STRONGEST_FIRST:
             if factor not in person.factors:
                 continue
+            if factor == "push" and not self.push(account, row["time"] + spent * DS_MS):
+                if weaker:
+                    continue
+                return NO_ANSWER | {"outcome": "rate_limited", "factor": "push"}
             if factor == "otp":
                 answer = self.Code(self, row, person, max_attempts).play()
-                return answer | {"seconds_ds": answer["seconds_ds"] + spent}
+                later = {name: answer[name] + spent for name in ("seconds_ds", "last_entry_ds")}
+                return answer | later
             act = row["po_entry_ds"] * ENTRY_PERCENT[FACTORS.index(factor)] // 100
             if self.works(row, factor):
-                wrong = row["po_wrong_codes"] if factor == "totp" else 0
-                attempts = min(wrong + 1, max_attempts)
-                return NO_ANSWER | {
-                    "outcome": "verified" if wrong < max_attempts else "failed",
-                    "factor": factor,
-                    "attempts": attempts,
-                    "seconds_ds": spent + attempts * act,
-                }
-            if not self.policy.allow_weaker_factor:
+                return self.answered(account, row, factor, spent, act, max_attempts)
+            if not weaker:
                 return NO_ANSWER | {"outcome": "abandoned", "factor": factor, "seconds_ds": act}
             spent += act
         return NO_ANSWER | {"outcome": "abandoned", "seconds_ds": spent}
+
+    def answered(
+        self, account: Account, row: Row, factor: str, spent: int, act: int, max_attempts: int
+    ) -> dict[str, Any]:
+        """A factor other than a code sent, that works: only an app's code can be mistyped."""
+        wrong = row["po_wrong_codes"] if factor == "totp" else 0
+        attempts = min(wrong + 1, max_attempts)
+        done = spent + attempts * act
+        if factor == "totp" and wrong < max_attempts:
+            done = self.with_an_unused_code(account, row["time"], done)
+        return NO_ANSWER | {
+            "outcome": "verified" if wrong < max_attempts else "failed",
+            "factor": factor,
+            "attempts": attempts,
+            "seconds_ds": done,
+            "last_entry_ds": done,
+        }
+
+    def app_step(self, time: int, ds: int) -> int:
+        """The number of the step that an authenticator app is in."""
+        return (time + ds * DS_MS) // self.APP_STEP_MS
+
+    def with_an_unused_code(self, account: Account, time: int, ds: int) -> int:
+        """The first tenth of a second, from `ds` on, whose code the server would still take: one
+        of a later step than any it took before.
+        """
+        latest = max(account.app_steps, default=-1)
+        later = range(ds, ds + 10**9)
+        return later[bisect_right(later, latest, key=lambda when: self.app_step(time, when))]
+
+    def push(self, account: Account, now: int) -> bool:
+        """Whether a push request goes out."""
+        if not may_send(account.pushes, (), now, self.PUSH):
+            return False
+        account.pushes.append(now)
+        return True
 
     # An account's life.
 
@@ -304,10 +242,11 @@ class Oracle:
             account.trust.append((row["device_id"], row["time"]))
 
     def reset(self, account: Account, row: Row) -> None:
-        """The password was reset just before this login: earlier trust and all counts go."""
+        """The password was reset just before this login: earlier trust goes, and the counts of
+        wrong passwords; those of wrong codes stay.
+        """
         account.trust = [entry for entry in account.trust if entry[1] >= row["time"]]
         account.recognised, account.strangers = Failures(), Failures()
-        account.wrong_codes, account.locked = 0, False
 
     def login(self, account: Account, row: Row, person: Person) -> dict[str, Any]:
         """What one row comes to; `account` is changed by it."""
@@ -327,7 +266,7 @@ class Oracle:
         if told["outcome"] in ("allowed", "verified"):
             asked = told["decision"] == "challenge"
             gives_trust = asked and self.policy.trust_device_days is not None
-            account.wrong_codes, counted.count = 0, 0
+            counted.count = 0
             self.complete(account, row, gives_trust and row["po_trusts_device"])
         return told
 
@@ -357,13 +296,41 @@ class Oracle:
         lifted = trusted and asks_at is not None and score >= asks_at
         return told | {"trusted": lifted, "outcome": "allowed"}
 
+    def codes_left(self, account: Account) -> int:
+        """How many codes the next challenge takes."""
+        limits, wrong = self.policy.limits, account.codes.count
+        before_waiting = limits.throttle_after - wrong
+        return min(
+            self.policy.max_attempts,
+            limits.lock_after - wrong,
+            before_waiting if before_waiting > 0 else 1,
+        )
+
     def challenged(self, account: Account, row: Row, person: Person) -> dict[str, Any]:
-        left = self.policy.limits.lock_after - account.wrong_codes
-        answer = self.challenge(row, person, min(self.policy.max_attempts, left))
-        if answer["outcome"] != "verified":
-            account.wrong_codes += answer["attempts"]
-            account.locked = account.wrong_codes >= self.policy.limits.lock_after
+        if row["time"] < account.codes.wait_until:
+            return {"outcome": "rate_limited"}
+        answer = self.challenge(account, row, person, self.codes_left(account))
+        if answer["outcome"] == "verified":
+            self.verified(account, row, answer)
+        elif answer["attempts"]:
+            self.wrong_codes(account, row, answer)
         return answer
+
+    def verified(self, account: Account, row: Row, answer: dict[str, Any]) -> None:
+        """A second factor was shown: all counts of it start anew."""
+        account.codes = Failures()
+        account.pushes.clear()
+        if answer["factor"] == "totp":
+            account.app_steps.add(self.app_step(row["time"], answer["seconds_ds"]))
+
+    def wrong_codes(self, account: Account, row: Row, answer: dict[str, Any]) -> None:
+        """Codes were entered and none was right."""
+        limits, codes = self.policy.limits, account.codes
+        codes.count += answer["attempts"]
+        account.locked = codes.count >= limits.lock_after
+        if codes.count >= limits.throttle_after:
+            last = row["time"] + answer["last_entry_ds"] * DS_MS
+            codes.wait_until = last + self.wait_ms(codes.count)
 
     def account(self, rows: list[Row], person: Person) -> list[dict[str, Any]]:
         """The outcomes of one account's rows, in order, as codes of the outcomes table."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from tests.replay.code_oracle import Person
 from tests.replay.oracle import DAY_MS, MINUTE_MS, Oracle, person_of
 from twofa_lab.replay.run import NEEDED, replay_shard
 from twofa_lab.risk.policy import Policy
@@ -106,26 +108,21 @@ def replayed(policy: Policy, logins: list[Row], person: Row | None = None) -> li
     return [dict(zip(written, row, strict=True)) for row in zip(*written.values(), strict=True)]
 
 
-def by_hand(
-    shard: Shard, facts: WorldFacts, policy: Policy, oracle: type[Oracle] = Oracle
-) -> list[Row]:
-    """The outcomes of a shard's rows, row by row, as the oracle tells them."""
+def lives(shard: Shard, facts: WorldFacts) -> list[tuple[list[Row], Person]]:
+    """A shard's accounts as the oracle takes them: rows in order, and whose they are."""
     columns = {name: shard.logins[name].tolist() for name in NEEDED}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     people = {name: shard.people[name].tolist() for name in PERSON}
-    play = oracle(policy, facts.costs).account
-    told: list[Row] = []
-    for at, (first, last) in enumerate(zip(shard.starts[:-1], shard.starts[1:], strict=True)):
-        person = person_of(people, at, facts.vocabularies["country"])
-        told += play(rows[first:last], person)
-    return told
+    return [
+        (rows[first:last], person_of(people, at, facts.vocabularies["country"]))
+        for at, (first, last) in enumerate(pairwise(shard.starts))
+    ]
 
 
-def disagreements(
-    shard: Shard, facts: WorldFacts, policy: Policy, oracle: type[Oracle] = Oracle
-) -> list[str]:
+def disagreements(shard: Shard, facts: WorldFacts, policy: Policy) -> list[str]:
     """Where loop and oracle differ, each place in a line; empty when they tell the same."""
-    told = by_hand(shard, facts, policy, oracle)
+    play = Oracle(policy, facts.costs).account
+    told = [row for rows, person in lives(shard, facts) for row in play(rows, person)]
     found = []
     for name, values in replay_shard(shard, facts, policy).items():
         for row, (compiled, hand) in enumerate(zip(values.tolist(), told, strict=True)):
@@ -136,8 +133,9 @@ def disagreements(
 
 DELAYS = (0, 1, 49, 50, 51, 99, 100, 300, 301, 600, 3000, 5999, 6000, 6001, 65_534, NEVER, NEVER)
 GAPS = (
-    *(0, 0, 1, 1000, 4000, 29_999, 30_000, 60_000, 30 * MINUTE_MS, 30 * MINUTE_MS + 1),
-    *(60 * MINUTE_MS, 5 * 60 * MINUTE_MS, DAY_MS, 3 * DAY_MS, 30 * DAY_MS, 30 * DAY_MS + 1),
+    *(0, 0, 1, 1000, 4000, 29_999, 30_000, 60_000, 10 * MINUTE_MS - 1, 10 * MINUTE_MS),
+    *(30 * MINUTE_MS, 30 * MINUTE_MS + 1, 60 * MINUTE_MS, 5 * 60 * MINUTE_MS),
+    *(DAY_MS, 3 * DAY_MS, 30 * DAY_MS, 30 * DAY_MS + 1),
 )
 POOLS: dict[str, tuple[Any, ...]] = {
     "utc_offset_min": (-720, -300, 0, 0, 60, 120, 330, 840),
@@ -167,8 +165,23 @@ PEOPLE_POOLS: dict[str, tuple[Any, ...]] = {
     "country": (-1, 0, 1, 2),
     "line_type": (0, 0, 1, 2),
     "whatsapp": (True, True, False),
-    "factors": (OTP,) * 20 + tuple(range(128)),
+    "factors": (OTP,) * 20 + (TOTP, PUSH, PUSH | OTP, PASSKEY | PUSH) * 5 + tuple(range(128)),
 }
+AT_HAND: Row = {"password_ok": True, "attack": 0, "po_phone_at_hand": True}
+ELSEWHERE: Row = AT_HAND | {"po_phone_at_hand": False}
+AT_ONCE: Row = {"po_whatsapp_ds": 20, "po_sms_ds": 40, "po_voice_ds": 60, "po_patience_ds": 6000}
+HABITS: tuple[tuple[Row, Row], ...] = (
+    *(({}, {}),) * 6,
+    # every code wrong, also after a passkey that does not work; every code of an app right
+    (AT_HAND | AT_ONCE | {"po_wrong_codes": 255}, {"factors": OTP}),
+    (AT_HAND | {"po_wrong_codes": 0}, {"factors": TOTP}),
+    (AT_HAND | AT_ONCE | {"po_wrong_codes": 255, "po_passkey_works": False},
+     {"factors": PASSKEY | OTP}),
+    # push after push that nobody answers, alone or after a passkey that does not work
+    (ELSEWHERE, {"factors": PUSH}),
+    (ELSEWHERE | {"po_passkey_works": False}, {"factors": PASSKEY | PUSH | TOTP}),
+)  # fmt: skip
+"""What all logins of some accounts, and their person, have in common."""
 
 
 def adversarial(seed: int, accounts: int, most_rows: int) -> Shard:
@@ -188,7 +201,9 @@ def adversarial(seed: int, accounts: int, most_rows: int) -> Shard:
         gaps = draw(GAPS[: int(rng.integers(4, len(GAPS) + 1))], n)
         times = START + np.cumsum(gaps)
         columns = {name: draw(pool, n) for name, pool in POOLS.items()}
+        habit, who = draw(HABITS, 1)[0]
+        columns |= {name: [value] * n for name, value in habit.items()}
         rows = [{name: columns[name][k] for name in columns} for k in range(n)]
-        person = {name: draw(pool, 1)[0] for name, pool in PEOPLE_POOLS.items()}
+        person = {name: draw(pool, 1)[0] for name, pool in PEOPLE_POOLS.items()} | who
         made.append((person, [row | {"time": int(t)} for row, t in zip(rows, times, strict=True)]))
     return shard_of(made)

@@ -105,7 +105,7 @@ def test_any_few_logins(policy: Policy, made: list[tuple[Row, list[Row]]]) -> No
 def test_the_adversarial_rows_reach_every_code() -> None:
     seen: dict[str, set[int]] = {name: set() for name in ("decision", "factor", "channel")}
     outcomes, signals = set(), 0
-    shard: Shard = adversarial(1, accounts=60, most_rows=80)
+    shard: Shard = adversarial(3, accounts=60, most_rows=80)
     for policy in POLICIES.values():
         written = replay_shard(shard, FACTS, policy)
         for name, codes in seen.items():

@@ -6,21 +6,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.replay.shards import DELAYS, KEY, OTP, PASSKEY, POOLS, PUSH, TOTP
+from tests.replay.shards import KEY, OTP, PASSKEY, PUSH, START, TOTP
+from twofa_lab.factors.push import PushRules, may_send
+from twofa_lab.factors.totp import TotpRules
 from twofa_lab.replay.challenge import (
     ABANDONED,
-    EXPIRED,
-    FAILED,
+    RATE_LIMITED,
     UNDELIVERED,
     VERIFIED,
     Answer,
     Means,
+    Terms,
     answer_challenge,
+    may_push,
+    next_app_code,
 )
-from twofa_lab.tables import CHANNELS, FACTORS, NEVER, OUTCOME_NAMES
+from twofa_lab.tables import CHANNELS, FACTORS, NEVER, OUTCOME_NAMES, Array
 
 PRICES = np.array([0, 9_000, 11_800, 30_000])
 WHATSAPP, SMS, VOICE = (CHANNELS.index(name) for name in ("whatsapp", "sms", "voice"))
@@ -50,9 +54,14 @@ def ask(
     timeout_ds: int = 300,
     max_attempts: int = 5,
     weaker: bool = True,
+    time: int = 0,
+    unused_from: int = 0,
+    pushes: Array | None = None,
 ) -> Answer:
-    plan = np.array(channels, np.int64)
-    return Answer(*answer_challenge(means, plan, timeout_ds, max_attempts, weaker, PRICES))
+    """One challenge of an account that had none before, unless told otherwise."""
+    terms = Terms(np.array(channels, np.int64), PRICES, timeout_ds, weaker, 3, 600_000)
+    pushes = np.zeros(11, np.int64) if pushes is None else pushes
+    return Answer(*answer_challenge(means, terms, time, max_attempts, unused_from, pushes))
 
 
 def person(**changes: Any) -> Means:
@@ -138,6 +147,10 @@ CODES = {
         person(phone_at_hand=False),
         ("abandoned", "none", 2, 0, 60.0),
     ),
+    "the phone is elsewhere, and nothing would ever reach it": (
+        person(phone_at_hand=False, whatsapp_ds=NEVER, sms_ds=NEVER),
+        ("undelivered", "none", 2, 0, 60.0),
+    ),
     "everything lost": (
         person(whatsapp_ds=NEVER, sms_ds=NEVER, voice_ds=NEVER, patience_ds=2000),
         ("undelivered", "none", 3, 0, 200.0),
@@ -192,6 +205,18 @@ def test_a_codes_timeline(name: str) -> None:
     assert answer.factor == FACTORS.index("otp")
 
 
+@pytest.mark.parametrize("asked", [{}, {"phone_at_hand": False}, {"is_attack": True}])
+def test_undelivered_is_what_the_server_sees(asked: dict[str, Any]) -> None:
+    """Nothing it sent would arrive, whoever was asked and wherever the phone is."""
+    lost = person(whatsapp_ds=NEVER, sms_ds=NEVER, voice_ds=NEVER, **asked)
+    assert ask(lost).outcome == UNDELIVERED
+    late = lost._replace(sms_ds=65_534)
+    assert ask(late).outcome == ABANDONED
+    resent = lost._replace(resends=True, patience_ds=1000)
+    assert ask(resent._replace(resend_ds=65_534)).outcome == ABANDONED
+    assert ask(resent._replace(resend_ds=NEVER)).outcome == UNDELIVERED
+
+
 def test_every_message_is_paid_for() -> None:
     lost = person(whatsapp_ds=NEVER, sms_ds=NEVER, voice_ds=NEVER, patience_ds=2000, resends=True)
     assert ask(lost).microusd == 9_000 + 11_800 + 30_000 + 9_000
@@ -207,6 +232,7 @@ def test_no_channel_of_the_plan_can_be_used() -> None:
     answer = ask(person(has_text=False), channels=(SMS,))
     assert told(answer) == ("undelivered", "none", 0, 0, 0.0)
     assert answer.microusd == 0
+    assert ask(person(has_text=False, phone_at_hand=False), channels=(SMS,)).outcome == UNDELIVERED
 
 
 @pytest.mark.parametrize(
@@ -234,6 +260,89 @@ def test_the_strongest_factor_that_works(
     answer = ask(person(factors=factors, **means), weaker=weaker)
     outcome, _, messages, attempts, seconds = told(answer)
     assert (outcome, FACTORS[answer.factor], messages, attempts, seconds) == expected
+
+
+# What earlier challenges used up: an app's code, and push requests.
+
+
+@pytest.mark.parametrize(
+    ("unused_from", "seconds"),
+    [
+        (START, 10.0),  # 10 s to read and type a code that nobody used
+        (START + 10_000, 10.0),
+        (START + 10_001, 10.1),  # used: the next one shows a tenth of a second later
+        (START + 30_000, 30.0),
+        (START + 3_600_000, 3600.0),  # used by a challenge that went on till then
+    ],
+)
+def test_an_apps_code_is_accepted_once(unused_from: int, seconds: float) -> None:
+    answer = ask(person(factors=TOTP), time=START, unused_from=unused_from)
+    assert told(answer) == ("verified", "none", 0, 1, seconds)
+
+
+def test_only_a_right_code_waits_for_the_next() -> None:
+    wrong = person(factors=TOTP, wrong_codes=9)
+    assert told(ask(wrong, time=START, unused_from=START + 600_000)) == (
+        *("failed", "none", 0, 5, 50.0),
+    )
+
+
+@given(st.integers(START, START + 10**9))
+def test_an_apps_next_code_is_that_of_the_next_step(used: int) -> None:
+    step = TotpRules().step_seconds * 1000
+    assert next_app_code(used) // step == used // step + 1
+    assert (next_app_code(used) - 1) // step == used // step
+
+
+@st.composite
+def push_histories(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Times of requests, not in order, and a moment near them, before some or after all."""
+    gaps = st.sampled_from([0, 1, 60_000, 299_999, 300_000, 599_999, 600_000, 600_001, 3_600_000])
+    times = [START + sum(draw(st.lists(gaps, max_size=3))) for _ in range(draw(st.integers(0, 10)))]
+    return times, START + sum(draw(st.lists(gaps, max_size=4)))
+
+
+@given(push_histories(), st.integers(1, 10), st.integers(1, 5), st.sampled_from([1, 300, 600]))
+def test_a_push_goes_out_when_the_real_one_does(
+    history: tuple[list[int], int], most: int, in_window: int, window: int
+) -> None:
+    times, now = history
+    times = times[:most]
+    rules = PushRules(max_since_success=most, max_in_window=in_window, window_seconds=window)
+    pushes = np.array([len(times), *times, *[0] * (most - len(times))], np.int64)
+    real = bool(may_send(times, (), now, rules))
+    assert bool(may_push(pushes, now, in_window, window * 1000)) == real
+
+
+def pushed(*times: int) -> Array:
+    return np.array([len(times), *times, *[0] * (10 - len(times))], np.int64)
+
+
+def test_a_push_that_may_not_go_out_leaves_the_turn_to_the_next_factor() -> None:
+    thrice = pushed(START, START + 1, START + 2)
+    answer = ask(person(factors=PUSH | OTP), time=START + 3, pushes=thrice)
+    assert told(answer) == ("verified", "whatsapp", 1, 1, 12.0)  # no time was spent on it
+    alone = ask(person(factors=PUSH), time=START + 3, pushes=thrice)
+    assert told(alone) == ("abandoned", "none", 0, 0, 0.0)
+    assert thrice.tolist() == pushed(START, START + 1, START + 2).tolist()
+
+
+def test_without_a_weaker_factor_it_ends_the_challenge() -> None:
+    thrice = pushed(START, START + 1, START + 2)
+    means = person(factors=PUSH | OTP)
+    answer = ask(means, weaker=False, time=START + 3, pushes=thrice)
+    assert (answer.outcome, FACTORS[answer.factor]) == (RATE_LIMITED, "push")
+    assert told(answer)[2:] == (0, 0, 0.0)
+    later = ask(means, weaker=False, time=START + 600_000, pushes=thrice)
+    assert (later.outcome, FACTORS[later.factor]) == (VERIFIED, "push")
+
+
+def test_a_request_is_counted_when_it_is_sent_whatever_comes_of_it() -> None:
+    """The passkey was tried first, for six seconds."""
+    pushes = pushed(START)
+    means = person(factors=PASSKEY | PUSH, passkey_works=False, phone_at_hand=False)
+    assert ask(means, time=START + 1000, pushes=pushes).outcome == ABANDONED
+    assert pushes.tolist() == pushed(START, START + 7000).tolist()
 
 
 def attacker(defeats: int, **changes: Any) -> Means:
@@ -265,118 +374,3 @@ def test_a_resend_reaches_an_attacker_only_on_a_channel_of_theirs() -> None:
     patient = {"patience_ds": 2000, "resends": True}
     assert ask(attacker(1 << (WHATSAPP - 1), **lost, **patient)).outcome == VERIFIED
     assert ask(attacker(1 << (SMS - 1), **lost, **patient)).outcome == ABANDONED
-
-
-ANY = {name.removeprefix("po_"): st.sampled_from(sorted(set(p))) for name, p in POOLS.items()}
-ANY_MEANS = st.builds(
-    Means,
-    **{name: values for name, values in ANY.items() if name in Means._fields},
-    is_attack=st.booleans(),
-    has_whatsapp=st.booleans(),
-    has_text=st.booleans(),
-    factors=st.sampled_from([OTP]) | st.integers(0, 127),
-)
-PLANS = st.permutations([WHATSAPP, SMS, VOICE]).flatmap(
-    lambda order: st.integers(1, 3).map(lambda n: tuple(order[:n]))
-)
-TIMEOUTS = st.sampled_from([50, 51, 100, 300, 301, 600, 2999, 3000])
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS, st.integers(1, 5), st.booleans())
-def test_what_holds_of_every_challenge(
-    means: Means, plan: tuple[int, ...], timeout: int, most: int, weaker: bool
-) -> None:
-    answer = ask(means, plan, timeout, most, weaker)
-    used = {"otp"} if answer.factor == FACTORS.index("otp") else set()
-    assert answer.outcome in (VERIFIED, FAILED, ABANDONED, UNDELIVERED, EXPIRED)
-    assert 0 <= answer.attempts <= most
-    assert 0 <= answer.messages <= len(plan) + 1
-    assert (answer.channel > 0) == (bool(used) and answer.outcome in (VERIFIED, FAILED, EXPIRED))
-    assert (answer.microusd == 0) == (answer.messages == 0)
-    assert answer.seconds_ds >= 0
-    if answer.outcome == FAILED:
-        assert answer.attempts == most <= means.wrong_codes
-    if answer.outcome == VERIFIED:
-        assert 1 <= answer.attempts <= means.wrong_codes + 1
-        assert means.is_attack or means.phone_at_hand or means.passkey_works
-    if answer.outcome == UNDELIVERED:
-        assert answer.attempts == 0
-
-
-# What is monotone, and what is not. Each holds of one challenge; a replay as a whole need not be
-# monotone, because one more completed login changes what later ones meet.
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS)
-def test_one_more_channel_at_the_end_never_loses_a_login(
-    means: Means, plan: tuple[int, ...], timeout: int
-) -> None:
-    """Only of those who ask for no resend: a further channel puts the resend off by a time-out,
-    past the patience of some who would have been reached by it.
-    """
-    assume(len(plan) > 1)
-    means = means._replace(resends=False)
-    fewer, more = ask(means, plan[:-1], timeout), ask(means, plan, timeout)
-    assert (more.outcome == VERIFIED) >= (fewer.outcome == VERIFIED)
-    if fewer.outcome == VERIFIED:
-        assert more.seconds_ds <= fewer.seconds_ds
-    assert more.messages >= fewer.messages or more.outcome == VERIFIED
-
-
-def test_one_more_channel_can_lose_a_login_by_putting_the_resend_off() -> None:
-    means = person(whatsapp_ds=NEVER, sms_ds=NEVER, resends=True, patience_ds=350)
-    assert ask(means, (WHATSAPP,)).outcome == VERIFIED
-    assert ask(means, (WHATSAPP, SMS)).outcome == UNDELIVERED
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS, TIMEOUTS)
-def test_a_longer_time_out_never_hastens_a_code_and_never_sends_more(
-    means: Means, plan: tuple[int, ...], one: int, other: int
-) -> None:
-    shorter, longer = (ask(means, plan, timeout) for timeout in sorted((one, other)))
-    assert longer.messages <= shorter.messages
-    assert longer.microusd <= shorter.microusd
-    assert (longer.outcome == VERIFIED) <= (shorter.outcome == VERIFIED)
-    if longer.outcome == VERIFIED:
-        assert longer.seconds_ds >= shorter.seconds_ds
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS, st.integers(1, 4))
-def test_one_more_attempt_never_loses_a_login(
-    means: Means, plan: tuple[int, ...], timeout: int, most: int
-) -> None:
-    fewer, more = ask(means, plan, timeout, most), ask(means, plan, timeout, most + 1)
-    assert (more.outcome == VERIFIED) >= (fewer.outcome == VERIFIED)
-    if fewer.outcome == VERIFIED:
-        assert more == fewer
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS)
-def test_a_weaker_factor_lets_nobody_less_in(
-    means: Means, plan: tuple[int, ...], timeout: int
-) -> None:
-    strict, lenient = (ask(means, plan, timeout, weaker=weaker) for weaker in (False, True))
-    assert (lenient.outcome == VERIFIED) >= (strict.outcome == VERIFIED)
-    if strict.outcome == VERIFIED:
-        assert lenient == strict
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS, st.sampled_from(DELAYS), st.sampled_from(DELAYS))
-def test_more_patience_never_loses_a_login(
-    means: Means, plan: tuple[int, ...], timeout: int, one: int, other: int
-) -> None:
-    less, more = (
-        ask(means._replace(patience_ds=wait), plan, timeout) for wait in sorted((one, other))
-    )
-    assert (more.outcome == VERIFIED) >= (less.outcome == VERIFIED)
-
-
-@given(ANY_MEANS, PLANS, TIMEOUTS, st.integers(0, 6))
-def test_an_attacker_who_beats_more_gets_in_no_less(
-    means: Means, plan: tuple[int, ...], timeout: int, bit: int
-) -> None:
-    fewer = means._replace(is_attack=True, defeats=means.defeats & ~(1 << bit))
-    more = means._replace(is_attack=True, defeats=means.defeats | 1 << bit)
-    for weaker in (True, False):
-        before, after = (ask(m, plan, timeout, weaker=weaker).outcome for m in (fewer, more))
-        assert (after == VERIFIED) >= (before == VERIFIED)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.replay.oracle import DAY_MS, MINUTE_MS, SECOND_MS
+from tests.replay.oracle import DAY_MS, MINUTE_MS
 from tests.replay.shards import FACTS, OTP, START, TOTP, Row, replayed, shard_of
 from twofa_lab.replay.run import replay_shard
-from twofa_lab.risk.policy import Fallback, Limits, Policy
+from twofa_lab.risk.policy import Fallback, Policy
 from twofa_lab.risk.rules import RulePoints, signal_names
 from twofa_lab.tables import CHANNELS, DECISIONS, NEVER, OUTCOME_NAMES
 
@@ -186,119 +186,6 @@ def test_trust_belongs_to_one_device() -> None:
     assert decisions(MONTHS, logins) == ["challenge", "challenge", "allow", "challenge"]
 
 
-# Throttling and lock-out.
-
-STOPS = Policy(
-    name="stops",
-    challenge_at=None,
-    limits=Limits(throttle_after=3, first_wait_seconds=30, longest_wait_seconds=100),
-)
-
-
-def after_failures(count: int, seconds: float, policy: Policy = STOPS, **columns: Any) -> str:
-    """What a login so long after the last of so many wrong passwords comes to, all by one
-    stranger, each typed as soon as it is let in.
-    """
-    logins, time = [SIGN_UP], START + DAY_MS
-    for n in range(count):
-        logins.append({"time": time, "device_id": 7, **WRONG})
-        time += 200 * SECOND_MS if n < count - 1 else round(seconds * SECOND_MS)
-    return outcomes(policy, [*logins, {"time": time, "device_id": 7, **columns}])[-1]
-
-
-@pytest.mark.parametrize(
-    ("failures", "wait"), [(1, 0), (2, 0), (3, 30), (4, 60), (5, 100), (6, 100), (40, 100)]
-)
-def test_waits_double_up_to_the_longest(failures: int, wait: int) -> None:
-    assert after_failures(failures, wait) == "allowed"
-    if wait:
-        assert after_failures(failures, wait - 0.001) == "rate_limited"
-        assert after_failures(failures, wait - 0.001, password_ok=False) == "rate_limited"
-
-
-def test_an_attempt_during_the_wait_is_neither_read_nor_counted() -> None:
-    failures = [at(1, minutes=n / 60, device_id=7, **WRONG) for n in range(3)]
-    knocking = [at(1, minutes=(3 + n) / 60, device_id=7, **WRONG) for n in range(20)]
-    rows = replayed(STOPS, [SIGN_UP, *failures, *knocking, at(1, minutes=1, device_id=7)])
-    assert {OUTCOME_NAMES[row["outcome"]] for row in rows[4:-1]} == {"rate_limited"}
-    assert OUTCOME_NAMES[rows[-1]["outcome"]] == "allowed"
-    assert rows[-1]["failures"] == 3
-
-
-def test_a_strangers_guesses_do_not_keep_the_owner_out() -> None:
-    guesses = [at(1, minutes=n / 60, device_id=7, **WRONG) for n in range(9)]
-    owner, stranger = at(1, minutes=0.2), at(1, minutes=0.2, device_id=7)
-    assert outcomes(STOPS, [SIGN_UP, *guesses, owner])[-1] == "allowed"
-    assert outcomes(STOPS, [SIGN_UP, *guesses, stranger])[-1] == "rate_limited"
-
-
-def test_the_owners_failures_do_not_throttle_strangers_but_the_owner() -> None:
-    slips = [at(1, minutes=n / 60, **WRONG) for n in range(3)]
-    assert outcomes(STOPS, [SIGN_UP, *slips, at(1, minutes=0.1)])[-1] == "rate_limited"
-    stranger = at(1, minutes=0.1, device_id=7)
-    assert outcomes(STOPS, [SIGN_UP, *slips, stranger])[-1] == "allowed"
-
-
-def test_a_device_not_seen_for_30_days_counts_as_a_stranger() -> None:
-    slips = [at(31, minutes=n / 60, **WRONG) for n in range(3)]
-    stranger = at(31, minutes=0.1, device_id=7)
-    assert outcomes(STOPS, [SIGN_UP, *slips, stranger])[-1] == "rate_limited"
-
-
-def test_a_completed_login_ends_the_count_and_an_unfinished_one_does_not() -> None:
-    policy = STOPS.model_copy(update={"challenge_at": 0.0})
-    two = [at(1, minutes=n / 60, **WRONG) for n in range(2)]
-    third = [at(1, minutes=2, **WRONG), at(1, minutes=2.1)]
-    assert outcomes(policy, [SIGN_UP, *two, at(1, minutes=1), *third])[-1] == "verified"
-    unfinished = at(1, minutes=1, **GIVES_UP)
-    assert outcomes(policy, [SIGN_UP, *two, unfinished, *third])[-1] == "rate_limited"
-
-
-def test_a_reset_ends_the_wait() -> None:
-    failures = [at(1, minutes=n / 60, **WRONG) for n in range(3)]
-    soon = at(1, minutes=0.1)
-    assert outcomes(STOPS, [SIGN_UP, *failures, soon | {"password_reset": True}])[-1] == "allowed"
-
-
-LOCKS = Policy(name="locks", challenge_at=0.0, max_attempts=3, limits=Limits(lock_after=5))
-MISTYPES: Row = {"po_wrong_codes": 200}
-
-
-def test_wrong_codes_in_a_row_lock_the_account() -> None:
-    rows = replayed(LOCKS, [SIGN_UP, at(1, **MISTYPES), at(2, **MISTYPES), at(3), at(4, **WRONG)])
-    assert [OUTCOME_NAMES[row["outcome"]] for row in rows[1:]] == [
-        *("failed", "failed", "locked", "locked"),
-    ]
-    assert [row["attempts"] for row in rows[1:3]] == [3, 2]  # never more than the limit together
-    assert rows[3]["decision"] == 255
-
-
-def test_the_right_code_in_between_starts_the_count_anew() -> None:
-    logins = [SIGN_UP, at(1, **MISTYPES), at(2), at(3, **MISTYPES), at(4)]
-    assert outcomes(LOCKS, logins)[1:] == ["failed", "verified", "failed", "verified"]
-
-
-def test_wrong_codes_before_the_right_one_are_forgiven() -> None:
-    one_short = at(1, po_wrong_codes=2)
-    assert outcomes(LOCKS, [SIGN_UP, *[one_short] * 9]) == ["allowed", *["verified"] * 9]
-
-
-def test_a_reset_unlocks() -> None:
-    logins = [SIGN_UP, at(1, **MISTYPES), at(2, **MISTYPES), at(3, password_reset=True), at(4)]
-    assert outcomes(LOCKS, logins)[3:] == ["verified", "verified"]
-
-
-def test_giving_up_without_a_code_locks_nobody_out() -> None:
-    logins = [SIGN_UP, *[at(n, **GIVES_UP) for n in range(1, 200)], at(200)]
-    assert outcomes(LOCKS, logins)[-1] == "verified"
-
-
-def test_a_hundred_wrong_codes_is_the_built_in_limit() -> None:
-    tries = [at(n, **MISTYPES) for n in range(1, 22)]
-    told = outcomes(UNIVERSAL, [SIGN_UP, *tries])
-    assert told[1:] == ["failed"] * 20 + ["locked"]  # five codes each
-
-
 # The challenge, as the loop writes it.
 
 
@@ -346,7 +233,7 @@ def test_text_does_not_reach_a_landline() -> None:
 
 
 def test_rows_that_end_early_tell_nothing_of_a_challenge() -> None:
-    rows = replayed(STOPS, [at(**WRONG)])
+    rows = replayed(NEVER_ASKS, [at(**WRONG)])
     assert rows[0] | {"signals": 0, "outcome": 0} == {
         **dict.fromkeys(rows[0], 0),
         "decision": 255,

@@ -128,13 +128,15 @@ def test_what_holds_of_every_row(seed: int, policy: Policy) -> None:
     told = written(shard, policy)
     right, signup = shard.logins["password_ok"], shard.logins["signup"]
     scored = told["decision"] != 255
-    stopped = np.isin(told["outcome"], (RATE_LIMITED, LOCKED, WRONG))
-    assert np.array_equal(scored, ~stopped & ~signup)
+    asked = told["decision"] == CHALLENGE
+    assert not np.any(scored & (np.isin(told["outcome"], (LOCKED, WRONG)) | signup))
+    assert np.all(asked[scored & (told["outcome"] == RATE_LIMITED)])  # codes or pushes must wait
+    unscored = np.isin(told["outcome"], (RATE_LIMITED, LOCKED, WRONG)) | signup
+    assert np.all(unscored[~scored])
     assert np.all(told["outcome"][signup] == ALLOWED)
     assert np.all(right[scored])
     assert not np.any(right[(told["outcome"] == WRONG) & ~signup])
     assert np.all((told["score"] >= 0) & (told["score"] <= 1))
-    asked = told["decision"] == CHALLENGE
     for name in ("messages", "attempts", "seconds_ds", "message_microusd", "factor", "channel"):
         assert not np.any(told[name][~asked])
     assert np.array_equal(told["outcome"] == VERIFIED, asked & completed(told))

@@ -14,6 +14,7 @@ import pytest
 from tests.replay.oracle import DAY_MS
 from tests.replay.shards import FACTS, ROW, START, accounts_of, adversarial, shard_of
 from twofa_lab.errors import InputError
+from twofa_lab.factors.push import PushRules
 from twofa_lab.replay.run import NEEDED, outcomes, replay_shard, settings_of
 from twofa_lab.risk.policy import Fallback, Policy
 from twofa_lab.risk.signals import SignalRules
@@ -159,6 +160,9 @@ def test_settings_carry_a_policys_numbers() -> None:
         [0, 1_400, 11_800, 100_000],
         [0, 9_000, 11_800, 30_000],  # the last row serves accounts of no country
     ]
+    push = PushRules()
+    assert settings.push_since_success == push.max_since_success
+    assert (settings.push_in_window, settings.push_window_ms) == (push.max_in_window, 600_000)
     never = settings_of(Policy.password_only(), SignalRules(), FACTS.costs, ())
     assert (never.challenge_at, never.deny_at, never.trust_ms) == (np.inf, np.inf, 0)
 

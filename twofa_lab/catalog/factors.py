@@ -20,6 +20,7 @@ __all__ = [
     "MAX_CLOCK_STEP_MS",
     "RECOVERY_FACTS",
     "STRENGTH_ORDER",
+    "TOTP_STEP_SECONDS",
     "FactorFacts",
     "RecoveryFacts",
     "factor_table",
@@ -28,6 +29,9 @@ __all__ = [
 
 CODE_LIFE_SECONDS = 600
 """A code sent out of band dies after ten minutes: NIST SP 800-63B-4 section 3.1.3.2."""
+
+TOTP_STEP_SECONDS = 30
+"""How long an authenticator app shows one code: RFC 6238 section 5.2's default."""
 
 MAX_CLOCK_STEP_MS = 90_000
 """How far a clock may step back, or two servers' clocks differ, before what was issued "in the

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import pyotp
 import segno
 
+from twofa_lab.catalog.factors import TOTP_STEP_SECONDS
 from twofa_lab.errors import InputError
 from twofa_lab.factors.ports import RandomBytes
 from twofa_lab.factors.typed import digits_of
@@ -38,7 +39,7 @@ class TotpRules:
     """What server and app agree on. Most apps ignore anything but these defaults."""
 
     digits: int = 6
-    step_seconds: int = 30
+    step_seconds: int = TOTP_STEP_SECONDS
     algorithm: str = "sha1"
 
     def __post_init__(self) -> None:

@@ -2,6 +2,13 @@
 
 Only completed logins enter the history that the next login is judged by, so the outcome of one
 challenge changes what later logins meet. Rows must lie account-major. All times in ms.
+
+What limits guessing is kept apart for the two factors. Wrong passwords make an account wait, count
+by count for its own devices and for strange ones; a completed login ends the count and a password
+reset all waits. Wrong codes count for the account, whoever types them, until a second factor is
+*verified*: neither a login that was merely allowed nor a new password buys new guesses (NIST SP
+800-63B-4 3.2.2, OWASP ASVS 6.4.3). From `throttle_after` on, each challenge takes one code and the
+next must wait; at `lock_after` the account is locked.
 """
 
 from __future__ import annotations
@@ -11,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from twofa_lab.compiled import loop, part
-from twofa_lab.replay.challenge import Means, answer_challenge
-from twofa_lab.risk.decision import ALLOW, DENY, decide
+from twofa_lab.replay.challenge import TOTP, Means, Terms, answer_challenge, next_app_code
+from twofa_lab.risk.decision import ALLOW, DENY, decide, wait_after
 from twofa_lab.risk.history import (
     TRUST_VOID,
     History,
@@ -68,7 +75,8 @@ class Accounts(NamedTuple):
 
 class Settings(NamedTuple):
     """A policy as numbers. `scores` is `RulePoints.table`; `prices` are micro-US$ by (country,
-    channel), whose last row serves accounts of no country.
+    channel), whose last row serves accounts of no country. `push_since_success` is the most push
+    requests without a verified second factor, `push_in_window` the most in `push_window_ms`.
     """
 
     scores: Array
@@ -85,6 +93,9 @@ class Settings(NamedTuple):
     first_wait_ms: int
     longest_wait_ms: int
     lock_after: int
+    push_since_success: int
+    push_in_window: int
+    push_window_ms: int
 
 
 class Written(NamedTuple):
@@ -106,11 +117,18 @@ class Written(NamedTuple):
 
 @part
 def _wait(failures: int, settings: Settings) -> int:
-    """How long the account waits after this many consecutive failures: doubling, capped."""
-    over = failures - settings.throttle_after
-    if over < 0:
-        return 0
-    return min(settings.first_wait_ms << min(over, 20), settings.longest_wait_ms)
+    """How long the account waits after this many consecutive failures."""
+    return wait_after(
+        failures, settings.throttle_after, settings.first_wait_ms, settings.longest_wait_ms
+    )
+
+
+@part
+def _codes_left(wrong_codes: int, max_attempts: int, throttle_after: int, lock_after: int) -> int:
+    """How many codes a challenge checks: never past the lock-out, and one at a time from
+    `throttle_after` on.
+    """
+    return min(max_attempts, lock_after - wrong_codes, max(1, throttle_after - wrong_codes))
 
 
 @part
@@ -135,17 +153,32 @@ def _means(po, i, attack, whatsapp, line_type, factors):  # type: ignore[no-unty
     )
 
 
+@part
+def _terms(settings: Settings, home: int) -> Terms:
+    """How an account of this country is challenged."""
+    return Terms(
+        settings.channels,
+        settings.prices[home],
+        settings.timeout_ds,
+        settings.allow_weaker,
+        settings.push_in_window,
+        settings.push_window_ms,
+    )
+
+
 @loop
-def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay fast
+def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one piece to stay fast
     rows: Rows,
     accounts: Accounts,
     settings: Settings,
     rules: SignalRules,
     history: History,
+    pushes: Array,
     written: Written,
 ) -> None:
     """Play every account's rows in order and write what happened; `written` must be zeroed, with
-    `decision` filled with `NO_DECISION`.
+    `decision` filled with `NO_DECISION`. `pushes` is a workspace of int64, one longer than
+    `push_since_success`; see `may_push`.
     """
     # local names: a compiled loop is slow on the fields of a large tuple
     starts, times, offsets = accounts.starts, rows.time, rows.utc_offset_min
@@ -155,12 +188,10 @@ def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay f
     homes, whatsapp, line_types, factors = (
         accounts.country, accounts.whatsapp, accounts.line_type, accounts.factors,
     )  # fmt: skip
-    channels, timeout_ds = settings.channels, settings.timeout_ds
     used_factor, used_channel, messages, attempts, seconds, price = (
         written.factor, written.channel, written.messages, written.attempts,
         written.seconds_ds, written.message_microusd,
     )  # fmt: skip
-    allow_weaker, max_attempts = settings.allow_weaker, settings.max_attempts
     outcomes, decisions = written.outcome, written.decision
     signals, failed, scored, lifted = (
         written.signals, written.failures, written.score, written.trusted,
@@ -168,14 +199,16 @@ def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay f
     challenge_at, deny_at, trust_below = (
         settings.challenge_at, settings.deny_at, settings.trust_below,
     )  # fmt: skip
-    trust_ms, lock_after = settings.trust_ms, settings.lock_after
+    trust_ms, max_attempts = settings.trust_ms, settings.max_attempts
+    throttle_after, lock_after = settings.throttle_after, settings.lock_after
     most_failures = rules.burst_count - 1
     for a in range(len(starts) - 1):
         start_account(history, starts[a + 1] - starts[a])
-        prices = settings.prices[homes[a]]
+        terms = _terms(settings, homes[a])
         # consecutive wrong passwords and the end of the wait they caused: strangers, own devices
         wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
-        wrong_codes, locked = 0, False
+        # the same of codes, since the last verified one; push requests since; the app's next code
+        wrong_codes, codes_until, locked, unused_from, pushes[0] = 0, 0, False, 0, 0
         for i in range(starts[a], starts[a + 1]):
             time = times[i]
             hour = local_hour(time, offsets[i])
@@ -187,7 +220,7 @@ def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay f
             failed[i] = failures
             if resets[i]:  # just before this login, whose own trust therefore holds
                 numbers[TRUST_VOID] = time
-                wrong_0, wrong_1, until_0, until_1, wrong_codes, locked = 0, 0, 0, 0, 0, False
+                wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
             if signups[i]:
                 record_completed(history, slot, known, time, hour, device, country, region, False)
                 outcomes[i] = _ALLOWED
@@ -216,14 +249,16 @@ def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay f
                 lifted[i] = trusted and score >= challenge_at
             elif decision == DENY:
                 outcome = _DENIED
+            elif time < codes_until:
+                outcome = _RATE_LIMITED
             else:
                 answer = answer_challenge(
                     _means(po, i, attacks[i], whatsapp[a], line_types[a], factors[a]),
-                    channels,
-                    timeout_ds,
-                    min(max_attempts, lock_after - wrong_codes),
-                    allow_weaker,
-                    prices,
+                    terms,
+                    time,
+                    _codes_left(wrong_codes, max_attempts, throttle_after, lock_after),
+                    unused_from,
+                    pushes,
                 )
                 outcome = answer.outcome
                 used_factor[i] = answer.factor
@@ -233,11 +268,20 @@ def replay_rows(  # noqa: PLR0915 - the closed loop stays in one piece to stay f
                 seconds[i] = min(answer.seconds_ds, 65_535)
                 price[i] = answer.microusd
                 trusts = trust_ms > 0 and po[_TRUSTS, i] != 0
-                wrong_codes += answer.attempts
-                locked = outcome != _VERIFIED and wrong_codes >= lock_after
+                ended = time + 100 * answer.seconds_ds
+                if outcome == _VERIFIED:
+                    wrong_codes, pushes[0] = 0, 0
+                    if answer.factor == TOTP:
+                        unused_from = next_app_code(ended)
+                elif answer.attempts > 0:
+                    wrong_codes += answer.attempts
+                    locked = wrong_codes >= lock_after
+                    if (
+                        wrong_codes >= throttle_after
+                    ):  # then no code was left, and the last ended it
+                        codes_until = ended + _wait(wrong_codes, settings)
             outcomes[i] = outcome
             if outcome == _ALLOWED or outcome == _VERIFIED:  # noqa: PLR1714, SIM109 - compiled
-                wrong_codes = 0
                 if own:
                     wrong_1 = 0
                 else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from twofa_lab.errors import InputError
+from twofa_lab.factors.push import PushRules
 from twofa_lab.replay.loop import NO_DECISION, Accounts, Rows, Settings, Written, replay_rows
 from twofa_lab.risk.history import History, new_history
 from twofa_lab.risk.policy import Policy
@@ -55,7 +56,7 @@ def settings_of(
             local = costs.message_by_country.get(country, {}).get(channel)  # type: ignore[call-overload]
             if local is not None:
                 prices[row, code] = round(local * 1e6)
-    limits = policy.limits
+    limits, push = policy.limits, PushRules()
     return Settings(
         scores=policy.points.table(rules),
         prices=prices,
@@ -71,6 +72,9 @@ def settings_of(
         first_wait_ms=round(limits.first_wait_seconds * 1000),
         longest_wait_ms=round(limits.longest_wait_seconds * 1000),
         lock_after=limits.lock_after,
+        push_since_success=push.max_since_success,
+        push_in_window=push.max_in_window,
+        push_window_ms=push.window_seconds * 1000,
     )
 
 
@@ -138,7 +142,8 @@ def replay_prepared(
     written.decision[:] = NO_DECISION
     settings = settings_of(policy, rules, facts.costs, facts.vocabularies["country"])
     rows, accounts, history = prepared
-    replay_rows(rows, accounts, settings, rules, history, written)
+    pushes = np.zeros(1 + settings.push_since_success, np.int64)
+    replay_rows(rows, accounts, settings, rules, history, pushes, written)
     return written._asdict()
 
 
