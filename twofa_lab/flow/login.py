@@ -32,7 +32,7 @@ from twofa_lab.store.counter import SqlCounter
 from twofa_lab.store.engine import read, write
 from twofa_lab.tables import DECISIONS
 
-__all__ = ["Request", "ask", "begin", "login_name"]
+__all__ = ["Entry", "Request", "ask", "begin", "login_name"]
 
 _NOBODY = -1
 """The account number of unknown names: no account has it."""
@@ -77,7 +77,7 @@ def begin(flow: Flow, request: Request) -> Step:
         account = accounts.lock_account(c, _NOBODY if found is None else found.user_id)
         if account is not None and account.password_hash != stored:
             right = False  # it was changed in between: the person types it again
-        entry = _Entry(flow, c, request, account, now)
+        entry = Entry(flow, c, request, account, now)
         step, opened = _decide(entry, name, right)
         letters = notices.alarm(flow, c, entry.events)
         append(c, entry.events)
@@ -104,7 +104,7 @@ def ask(flow: Flow, user_id: int, opened: Opened, step: Step, pending: Pending) 
     return replace(step, record=record, ask=replace(opened.ask, next_send_ms=due))
 
 
-class _Entry:
+class Entry:
     """One login within its transaction: the account, its past, and what is to be audited."""
 
     def __init__(
@@ -186,7 +186,7 @@ class _Entry:
             self.events.append(outcome_event(account, self.now, record))
 
 
-def _decide(entry: _Entry, name: str, right: bool) -> tuple[Step, Opened | None]:
+def _decide(entry: Entry, name: str, right: bool) -> tuple[Step, Opened | None]:
     account, now = entry.account, entry.now
     if account is None or account.status in {"pending", "closed"}:
         return _unknown(entry, name), None
@@ -203,7 +203,7 @@ def _decide(entry: _Entry, name: str, right: bool) -> tuple[Step, Opened | None]
     return _challenge(entry, account)
 
 
-def _refused_early(entry: _Entry, account: Account, right: bool) -> Step | None:
+def _refused_early(entry: Entry, account: Account, right: bool) -> Step | None:
     """Locked, waiting or a wrong password, in that order: before the policy is asked."""
     flow, now, own = entry.flow, entry.now, entry.found.own_device
     if account.factor_failures >= flow.policy.limits.lock_after or account.status == "locked":
@@ -214,7 +214,7 @@ def _refused_early(entry: _Entry, account: Account, right: bool) -> Step | None:
     return None if right else _wrong_password(entry, own)
 
 
-def _unknown(entry: _Entry, name: str) -> Step:
+def _unknown(entry: Entry, name: str) -> Step:
     """The same answers and the same work as for an account; waits are counted by name."""
     flow, now = entry.flow, entry.now
     counter, key = SqlCounter(entry.c, flow.keyring), f"unknown:{name}"
@@ -226,7 +226,7 @@ def _unknown(entry: _Entry, name: str) -> Step:
     return entry.end("wrong_password")
 
 
-def _wrong_password(entry: _Entry, own: bool) -> Step:
+def _wrong_password(entry: Entry, own: bool) -> Step:
     flow, now, user_id = entry.flow, entry.now, entry.user_id
     # failures that no signal looks at any more are dropped on the way
     forget = now - flow.rules.signals.burst_window_ms
@@ -236,7 +236,7 @@ def _wrong_password(entry: _Entry, own: bool) -> Step:
     return entry.end("wrong_password")
 
 
-def _allow(entry: _Entry) -> Step:
+def _allow(entry: Entry) -> Step:
     found: Assessment = entry.found
     lifted = found.trusted and found.score >= entry.flow.policy.challenge_score
     record = Record(
@@ -257,14 +257,14 @@ def _allow(entry: _Entry) -> Step:
     return step
 
 
-def _can_only_enrol(entry: _Entry, account: Account) -> bool:
+def _can_only_enrol(entry: Entry, account: Account) -> bool:
     """Recovered, and without a factor to ask for: the session will be `enrol_only`."""
     if account.status != "recovery":
         return False
     return not any(one.usable for one in authenticators_of(entry.c, account.user_id))
 
 
-def _challenge(entry: _Entry, account: Account) -> tuple[Step, Opened | None]:
+def _challenge(entry: Entry, account: Account) -> tuple[Step, Opened | None]:
     flow = entry.flow
     ticket = Ticket(flow.token(), flow.token())
     opened = ask_next(flow, entry.c, account, (), ticket, ip=entry.request.ip)

@@ -1,9 +1,10 @@
 """Support lets people back in: asked for by one agent, approved by another, then carried out, once.
 
 An agent verifies who calls as strongly as enrolment did (ASVS 6.4.4), as in
-`docs/support-runbook.md`. Two things can be done: *unlock* an account at its hard stop or held by support, and *recover*:
-every factor and the password are void, and for a day the agents' proof counts as one of the two
-that `recovery` asks for. Nobody here reads a secret, chooses one, or changes an address.
+`docs/support-runbook.md`. Two things can be done: *unlock* an account at its hard stop or held by
+support, and *recover*: every factor and the password are void, and for a day the agents' proof
+counts as one of the two that `recovery` asks for. Nobody here reads a secret, chooses one, or
+changes an address.
 
 Locking needs no second person: `hold` stops everything at once, for when an owner says "not me".
 
