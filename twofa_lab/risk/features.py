@@ -117,7 +117,10 @@ def distance_km(from_latitude: float, from_longitude: float, latitude: float, lo
 def _travel_kmh(past, time, latitude, longitude):  # type: ignore[no-untyped-def]
     if past.numbers[_PLACED] == 0 or math.isnan(latitude) or math.isnan(longitude):
         return 0.0
-    km = distance_km(past.floats[_LATITUDE], past.floats[_LONGITUDE], latitude, longitude)
+    from_latitude, from_longitude = past.floats[_LATITUDE], past.floats[_LONGITUDE]
+    if latitude == from_latitude and longitude == from_longitude:
+        return 0.0  # nearly every login: spares the trigonometry
+    km = distance_km(from_latitude, from_longitude, latitude, longitude)
     elapsed = max(time - past.numbers[_PLACED_AT], _SHORTEST_MS)
     return km / (elapsed / _MS_PER_HOUR) if km >= _NEAR_KM else 0.0
 
