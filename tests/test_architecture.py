@@ -36,7 +36,7 @@ FUNCTION_LINES = 80  # without the docstring
 # "path" or "path:function" -> why it is better long.
 LONG_ON_PURPOSE: dict[str, str] = {
     "twofa_lab/replay/loop.py:replay_rows": (
-        "the closed loop: one login's path read from top to bottom, whose six running counters "
+        "the closed loop: one login's path read from top to bottom, whose running counters "
         "every split would have to hand around"
     ),
 }
