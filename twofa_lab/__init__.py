@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twofa_lab.analysis.realism import realism
     from twofa_lab.errors import InputError, LabError, WorkError
     from twofa_lab.replay.explain import explain
+    from twofa_lab.replay.parity import parity
     from twofa_lab.replay.run import outcomes
     from twofa_lab.risk.policy import Policy
     from twofa_lab.traffic.readers.log_world import read_logs
@@ -43,6 +44,7 @@ __all__ = [
     "explain",
     "load",
     "outcomes",
+    "parity",
     "read_logs",
     "realism",
     "scenario_names",
@@ -61,6 +63,7 @@ _HOMES = {
     "load": "traffic.storage",
     "read_logs": "traffic.readers",
     "outcomes": "replay.run",
+    "parity": "replay.parity",
     "compare": "analysis.comparison",
     "explain": "replay.explain",
     "realism": "analysis.realism",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from twofa_lab.cli.audit_verbs import audit
+from twofa_lab.cli.parity_verb import parity
 from twofa_lab.cli.provider_verb import provider
 from twofa_lab.cli.score_verb import score
 from twofa_lab.cli.verbs import app
@@ -21,6 +22,7 @@ __all__ = ["main"]
 
 app.command()(provider)
 app.command()(score)
+app.command()(parity)
 app.add_typer(audit)
 
 
