@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,13 @@ def test_repeated_lines_of_a_host_are_one_row(tmp_path: Path) -> None:
     (line,) = written(found, tmp_path)
     assert (line["row_index"], line["user_id"], line["score"]) == ("2", "ann", "1")
     assert "failed_burst +0.60" in line["reasons"]
+
+
+def test_a_row_of_several_attempts_is_scored_if_one_of_them_is() -> None:
+    log = read_columns(LOGS / "rba.csv", "rba", progress=False)
+    found = score_log(log, "freeman")
+    assert set(found.unscored) == {"wrong password", "the account's first login"}
+    assert replace(found, log=replace(log, row_index=np.zeros_like(log.row_index))).unscored == {}
 
 
 def test_a_log_without_user_agents_is_refused_by_name() -> None:
