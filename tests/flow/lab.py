@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ ORIGIN = "https://example.com"
 ARRIVES = {"whatsapp": 20, "sms": 35, "voice": 50}
 PASSWORD = "correct horse"  # noqa: S105 - nobody's
 PLACE = ("cookie", "", "192.0.2.1", "GB", "London")
+_devices = itertools.count()
 PASSWORDS = Argon2Passwords(passes=1, memory_kib=8)
 
 
@@ -133,6 +135,10 @@ class Lab:
     def login(self, name: str = "ann", **changed: str) -> Step:
         """The first step of a login from the device of `sign_up_of`."""
         return begin(self.flow, replace(Request(name, PASSWORD, *PLACE), **changed))
+
+    def strange_login(self, name: str = "ann") -> Step:
+        """A login that is challenged: from a device that nobody has used before."""
+        return self.login(name, device=f"device {next(_devices)}")
 
     def notices(self, kind: str) -> list[Letter]:
         """Letters with that kind's words."""
