@@ -67,18 +67,17 @@ def _let_in(
 
 def answer_challenge(flow: Flow, ticket: Ticket, typed: str, purpose: str, proved: Proved) -> Step:
     """Check the answer to an open challenge of that purpose; a right one brings about `proved`."""
-    found, pending = open_challenge(flow, ticket, purpose)
-    if found is None or pending is None:
-        return Step("refused")
-    now = flow.clock()
-    check = check_of(flow, found, pending, typed)
-    if check is None and now < found.expires:
-        left = found.max_attempts - found.attempts
-        record = record_of(pending, None, now, factor=found.factor)
-        return Step("asked", record, Ask(found.factor, left=left), ticket)
-    login = _Answered(flow, ticket, found, pending, check or _NOTHING, proved)
     with write(flow.engine) as c:
+        found, pending = _open(flow, c, ticket, (purpose,))
+        if found is None or pending is None:
+            return Step("refused")
         now, rules = flow.clock(), flow.policy.limits
+        check = check_of(flow, found, pending, typed)
+        if check is None and now < found.expires:
+            left = found.max_attempts - found.attempts
+            record = record_of(pending, None, now, factor=found.factor)
+            return Step("asked", record, Ask(found.factor, left=left), ticket)
+        login = _Answered(flow, ticket, found, pending, check or _NOTHING, proved)
         counted = limits.count_attempt(c, found, now, rules.wait_ms, rules.lock_after)
         if not counted.allowed:
             step = login.refused(c, counted)
@@ -110,7 +109,13 @@ def open_challenge(
     it must still know; None where there is none.
     """
     with read(flow.engine) as c:
-        found = challenges.challenge(c, ticket.challenge_id, ticket.binding(flow))
+        return _open(flow, c, ticket, purposes)
+
+
+def _open(
+    flow: Flow, c: Connection, ticket: Ticket, purposes: Sequence[str]
+) -> tuple[Challenge | None, Pending | None]:
+    found = challenges.challenge(c, ticket.challenge_id, ticket.binding(flow))
     if found is None or found.state != "open" or (purposes and found.purpose not in purposes):
         return None, None
     return found, Pending.unseal(flow.keyring, found.user_id, found.context)
