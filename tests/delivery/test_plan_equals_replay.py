@@ -41,7 +41,7 @@ def rows() -> Iterator[Row]:
             yield Row(
                 FallbackPlan(channels, seconds),
                 line_type,
-                whatsapp and line_type != "landline",
+                whatsapp,
                 dict(zip(("whatsapp", "sms", "voice"), delays, strict=True)),
                 None if rng.random() < 0.3 else int(rng.integers(1, 400)),
                 bool(rng.random() < 0.7),

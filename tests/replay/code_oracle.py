@@ -48,7 +48,7 @@ class CodeChallenge:
 
     def usable(self, channel: str) -> bool:
         if channel == "whatsapp":
-            return self.person.whatsapp
+            return self.person.whatsapp and self.person.line_type != "landline"
         return channel == "voice" or self.person.line_type != "landline"
 
     def in_hand(self, channel: str) -> bool:

@@ -32,7 +32,7 @@ def _wild_people(shard: Shard, rng: np.random.Generator) -> Shard:
     # bits 1 to 5: a code, an app, push, a passkey, a hardware key; some hold nothing at all
     people["factors"] = (rng.integers(0, 32, n) << 1).astype(np.uint8)
     people["line_type"] = rng.integers(0, len(LINE_TYPES), n).astype(np.uint8)
-    people["whatsapp"] = (rng.random(n) < 0.5) & (people["line_type"] != 1)
+    people["whatsapp"] = rng.random(n) < 0.5
     return replace(shard, people=people)
 
 

@@ -160,7 +160,8 @@ def _answer_code(means, terms, max_attempts):  # type: ignore[no-untyped-def]
     code_at, used, first, messages, microusd, now = _NEVER_ARRIVES, 0, 0, 0, 0, 0
     delivers = False  # whether any message sent would ever arrive, whoever reads it
     for channel in terms.channels:
-        has = means.has_whatsapp if channel == _WHATSAPP else channel == _VOICE or means.has_text
+        takes_text = means.has_text and (means.has_whatsapp or channel != _WHATSAPP)
+        has = channel == _VOICE or takes_text
         if not has:
             continue
         leaves = patience
