@@ -126,14 +126,16 @@ def prove(flow: Flow, request: str, kind: Literal["email", "saved"], typed: str)
 def ask_second_proof(
     flow: Flow, request: str, kind: Literal["phone", "totp"], *, ip: str = ""
 ) -> Step:
-    """Send a code to the validated phone, or ask for the authenticator app's; a proof came before.
+    """Send a code to the validated phone, or ask for the authenticator app's; another proof, or
+    support's, came before.
 
     Fallback and resend of the code are `codes_due.advance` and `resend`, as at login.
     """
     found = SealedRequest.read(flow, "recovery", request)
     with read(flow.engine) as c:
         account = accounts.account_by_name(c, found.name)
-    if account is None or not found.proved:
+        vouched = _by_support(flow, c, account)
+    if account is None or not (found.proved or vouched):
         return Step("refused")
     number = _number(flow, account) if kind == "phone" else None
     if kind == "phone" and (number is None or not _sim_is_old(flow, number)):
@@ -195,7 +197,8 @@ def finish_recovery(flow: Flow, request: str, new_password: str) -> Recovered:
     with write(flow.engine) as c:
         now = flow.clock()
         account = lock_named(c, found.name, "recovery")
-        if account is None or not _may_finish(flow, c, found, account, now):
+        vouched = _by_support(flow, c, account)
+        if account is None or not _may_finish(flow, c, found, account, now, vouched=vouched):
             user_id = None if account is None else account.user_id
             append(c, [_event(user_id, found, now, "refused")])
             return Recovered(Reply("refused", proved=found.proved))
@@ -279,17 +282,22 @@ def _opened(
     return Opened("totp", ask=Ask("totp"), life_seconds=life, authenticator_id=apps[0].id)
 
 
+def _by_support(flow: Flow, c: Connection, account: Account | None) -> bool:
+    """Whether support has vouched for the owner within a day, and nobody used it yet."""
+    user_id = NOBODY if account is None else account.user_id
+    since = flow.clock() - CODE_LIFE_SECONDS * 1000 + 1
+    return SqlCounter(c, flow.keyring).count(support_key(user_id), since) > 0
+
+
 def _may_finish(
-    flow: Flow, c: Connection, found: SealedRequest, account: Account, now: int
+    flow: Flow, c: Connection, found: SealedRequest, account: Account, now: int, *, vouched: bool
 ) -> bool:
     """Two proofs that still hold, for exactly one caller; the saved code is spent here."""
-    since = now - CODE_LIFE_SECONDS * 1000 + 1
-    by_support = SqlCounter(c, flow.keyring).count(support_key(account.user_id), since) > 0
     # support's proof beside the saved code alone would leave every address unasked
-    reached = {"email", "phone"} & set(found.proved) or not by_support
+    reached = {"email", "phone"} & set(found.proved) or not vouched
     if not _holds(found, account) or not reached:
         return False
-    if len(found.proved) + by_support < _PROOFS_NEEDED or not once(flow, c, found, "finish", now):
+    if len(found.proved) + vouched < _PROOFS_NEEDED or not once(flow, c, found, "finish", now):
         return False
     if "saved" not in found.proved:
         return True
