@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberType
@@ -93,6 +94,7 @@ def mask(number: PhoneNumber | str) -> str:
     return f"+{_BULLETS}{e164[-2:]}"
 
 
+@lru_cache(maxsize=4096)  # the same people log in again and again
 def parse(text: str, region: str | None = None) -> PhoneNumber:
     """Read a number as a person typed it; national form needs the `region` (ISO 3166) it is of.
 
