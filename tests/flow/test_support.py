@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from tests.flow.lab import DAY, PASSWORD, PHONE, SECOND, Lab
 from tests.flow.people import ANN, MAIL, account_of, ann, another, mailed, set_columns
 from twofa_lab.errors import InputError
-from twofa_lab.flow import sessions
+from twofa_lab.flow import sessions, support
 from twofa_lab.flow.answer import answer
+from twofa_lab.flow.notices import NOTICES
 from twofa_lab.flow.password_reset import begin_reset, finish_reset
 from twofa_lab.flow.recovery import (
     answer_second_proof,
@@ -268,3 +271,14 @@ def test_unlocking_opens_resets_at_their_hard_stop(lab: Lab) -> None:
     perform(lab.flow, "agent.one", approved(lab))
     begun = begin_reset(lab.flow, "ann")
     assert finish_reset(lab.flow, begun, mailed(lab, "reset_code"), NEW).status == "done"
+
+
+def test_the_runbook_names_what_the_code_takes() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "support-runbook.md").read_text(encoding="utf-8")
+    for word in (*get_args(support.Action), *get_args(support.Reason), *get_args(support.Evidence)):
+        assert f"`{word}`" in text, f"the runbook does not tell of {word}"
+    called = set(re.findall(r"support\.(\w+)\(", text))
+    assert called == {"request", "approve", "perform", "hold"} <= set(support.__all__)
+    told = (NOTICES[kind] for kind in ("support_requested", "support_unlocked", "support_recovery"))
+    plain = " ".join(text.split())
+    assert all(words in plain for words in told)

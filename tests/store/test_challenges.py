@@ -141,3 +141,15 @@ def test_a_message_nobody_can_tell_of_may_still_turn_up(
         assert not ch.mark_failed(c, failed)
         assert ch.mark_sent(c, lost, "SM1", 8_300, now)
         assert not ch.mark_sent(c, failed, "SM2", 8_300, now)
+
+
+def test_every_open_challenge_of_an_account_ends_at_once(
+    engine: Engine, user: int, now: int
+) -> None:
+    with write(engine) as c:
+        for name in ("c1", "c2", "c3"):
+            opened(c, user, now, name)
+        assert ch.consume_challenge(c, "c1", b"session", now)
+        assert ch.close_challenges_of(c, user + 1) == 0
+        assert ch.close_challenges_of(c, user) == 2
+        assert not ch.consume_challenge(c, "c2", b"session", now)

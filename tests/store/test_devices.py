@@ -104,6 +104,15 @@ def test_sessions(engine: Engine, user: int, now: int) -> None:
         assert dev.session(c, b"none") is None
 
 
+def test_all_sessions_end_but_one(engine: Engine, user: int, now: int) -> None:
+    with write(engine) as c:
+        for name in (b"a", b"b", b"c"):
+            dev.add_session(c, id_hash=name, user_id=user, aal=1, amr="pwd", now=now)
+        assert dev.end_sessions(c, user, now, but=b"b") == 2
+        assert dev.touch_session(c, b"b", now)
+        assert not dev.touch_session(c, b"a", now)
+
+
 def test_a_level_beyond_3_is_refused(engine: Engine, user: int, now: int) -> None:
     from twofa_lab.errors import WorkError
 

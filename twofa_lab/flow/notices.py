@@ -49,8 +49,8 @@ NOTICES = {
     "locked": "Your account is locked after many wrong codes",
     "support_requested": "Somebody asked our support to let them back into your account",
     "support_unlocked": "Our support unlocked your account",
-    "support_recovery": "Our support turned off every way to confirm sign-ins, so that you can "
-    "recover your account",
+    "support_recovery": "Our support voided your password and every way to confirm your sign-ins, "
+    "so that you can recover your account",
     "held": "Our support locked your account to protect it",
 }
 """What each kind of notice says."""
