@@ -143,7 +143,6 @@ def hold(flow: Flow, agent: str, user_id: int, *, case: str) -> bool:
         )
         if held:
             act.stop_everything()
-            SqlCounter(act.c, flow.keyring).forget(support_key(user_id))
             act.note("held", who, None, case=number)
             act.tell("held")
     return held
