@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.replay.shards import accounts_of
-from twofa_lab.analysis.totals import SUMS, Totals, _poisson_table, total_of, totals_of_shard
+from twofa_lab.analysis.totals import SUMS, Totals, poisson_table, total_of, totals_of_shard
 from twofa_lab.replay.run import outcomes
 from twofa_lab.risk.policy import Policy
 from twofa_lab.tables import ATTACKS, CHANNELS, DECISIONS, FACTORS, OUTCOME_NAMES, Array
@@ -140,10 +140,10 @@ def test_weights_are_poisson_of_mean_and_variance_one(world: World):
 
 
 def test_the_table_of_weights_is_poisson_of_mean_one():
-    table = _poisson_table().astype(float)
+    table = poisson_table().astype(float)
     assert table.mean() == pytest.approx(1.0, abs=1e-4)
     assert table.var() == pytest.approx(1.0, abs=1e-3)
-    shares = np.bincount(_poisson_table())[:4] / len(table)
+    shares = np.bincount(poisson_table())[:4] / len(table)
     np.testing.assert_allclose(shares, np.exp(-1) / np.array([1, 1, 2, 6]), atol=2e-5)
 
 

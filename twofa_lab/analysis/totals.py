@@ -20,14 +20,23 @@ from functools import cache
 
 import numpy as np
 
-from twofa_lab.compiled import loop, mix
-from twofa_lab.replay.run import frozen, prepare, replay_prepared
+from twofa_lab.compiled import loop, mix, part
+from twofa_lab.replay.run import Prepared, frozen, prepare, replay_prepared
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.tables import ATTACKS, DECISIONS, OUTCOME_NAMES, Array
 from twofa_lab.traffic.world import Shard, WorldFacts
 
-__all__ = ["SUMS", "Totals", "total_of", "totals_of_shard"]
+__all__ = [
+    "SUMS",
+    "Totals",
+    "account_weights",
+    "bootstrap_sums",
+    "poisson_table",
+    "total_of",
+    "totals_and_values",
+    "totals_of_shard",
+]
 
 SUMS = ("legitimate", "challenged", "completed", "microusd", "attacks", "takeovers", "taken_over")
 """What is added up for each account; the rows of `Totals.replicates`."""
@@ -75,10 +84,23 @@ def totals_of_shard(
     shard: Shard, facts: WorldFacts, policies: list[Policy], replicates: int, salt: int
 ) -> list[Totals]:
     """Replay one shard under every policy and add up what happened."""
+    prepared, users = prepare(shard, facts), shard.people["user_id"]
+    return totals_and_values(prepared, users, facts, policies, replicates, salt)[0]
+
+
+def totals_and_values(
+    prepared: Prepared,
+    users: Array,
+    facts: WorldFacts,
+    policies: list[Policy],
+    replicates: int,
+    salt: int,
+) -> tuple[list[Totals], Array]:
+    """`totals_of_shard` for a shard that is laid out already, with what each account adds to them:
+    shape (policies, accounts, 7), the last by `SUMS`.
+    """
     found = []
-    table = _poisson_table()
-    values = np.zeros((len(policies), len(shard.starts) - 1, len(SUMS)), np.int64)
-    prepared = prepare(shard, facts)
+    values = np.zeros((len(policies), len(users), len(SUMS)), np.int64)
     rows = prepared.rows
     for index, policy in enumerate(policies):
         written = replay_prepared(prepared, facts, policy, SignalRules())
@@ -105,13 +127,12 @@ def totals_of_shard(
             channels,
         )
         found.append([logins, outcomes, by_kind, seconds, channels])
-    sums = np.zeros((len(policies), len(SUMS), replicates), np.int64)
-    weights = np.empty(replicates + 4, np.int64)
-    _add_replicates(values, frozen(shard.people["user_id"]), np.uint64(salt), table, weights, sums)
-    return [
+    sums = bootstrap_sums(values, users, replicates, salt)
+    totals = [
         Totals(logins, values[i].sum(axis=0), sums[i], outcomes, by_kind, seconds, channels)
         for i, (logins, outcomes, by_kind, seconds, channels) in enumerate(found)
     ]
+    return totals, values
 
 
 @loop
@@ -168,20 +189,41 @@ def _add_rows(
     return logins
 
 
+def bootstrap_sums(values: Array, users: Array, replicates: int, salt: int) -> Array:
+    """Values of accounts, shape (groups, accounts, fields), summed for every bootstrap replicate:
+    shape (groups, fields, replicates).
+    """
+    groups, _, fields = values.shape
+    sums = np.zeros((groups, fields, replicates), np.int64)
+    weights = np.empty(replicates + 4, np.int64)
+    _add_replicates(values, frozen(users), np.uint64(salt), poisson_table(), weights, sums)
+    return sums
+
+
+@part
+def account_weights(
+    user: int, salt: np.uint64, replicates: int, table: Array, weights: Array
+) -> None:
+    """Write an account's weight in every replicate to `weights`, which has four entries to spare:
+    four weights a 64-bit hash.
+    """
+    seed = mix(np.uint64(user) ^ salt)
+    for b in range(0, replicates, 4):
+        bits = mix(seed + np.uint64(b))
+        for k in range(4):
+            weights[b + k] = table[(bits >> np.uint64(16 * k)) & np.uint64(0xFFFF)]
+
+
 @loop
 def _add_replicates(
     values: Array, users: Array, salt: np.uint64, table: Array, weights: Array, sums: Array
 ) -> None:
-    """Add each account's values, weighted, to every replicate; four weights a 64-bit hash."""
-    policies, accounts, fields = values.shape
+    """Add each account's values, weighted, to every replicate."""
+    groups, accounts, fields = values.shape
     replicates = sums.shape[2]
     for a in range(accounts):
-        seed = mix(np.uint64(users[a]) ^ salt)
-        for b in range(0, replicates, 4):
-            bits = mix(seed + np.uint64(b))
-            for k in range(4):
-                weights[b + k] = table[(bits >> np.uint64(16 * k)) & np.uint64(0xFFFF)]
-        for p in range(policies):
+        account_weights(users[a], salt, replicates, table, weights)
+        for p in range(groups):
             for f in range(fields):
                 value = values[p, a, f]
                 if value != 0:
@@ -191,7 +233,7 @@ def _add_replicates(
 
 
 @cache
-def _poisson_table() -> Array:
+def poisson_table() -> Array:
     """Poisson(1) by 65,536 equally likely steps; its mean is one to 1e-5."""
     from scipy.stats import poisson
 
