@@ -8,7 +8,7 @@ however many hands type it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -20,7 +20,7 @@ from twofa_lab.flow.checks import Check, check_of
 from twofa_lab.flow.finish import complete, left_as, outcome_event, record_of
 from twofa_lab.flow.login import ask
 from twofa_lab.flow.pending import Pending
-from twofa_lab.flow.sending import Sending, stop
+from twofa_lab.flow.sending import Sending, caught_up, stop
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.sessions import proof_of
 from twofa_lab.flow.step import Ask, Record, Step, Ticket
@@ -72,8 +72,10 @@ def answer_challenge(flow: Flow, ticket: Ticket, typed: str, purpose: str, prove
         if found is None or pending is None:
             return Step("refused")
         now, rules = flow.clock(), flow.policy.limits
+        pending, sent = caught_up(flow, c, found, pending, now - 1)
         check = check_of(flow, found, pending, typed)
         if check is None and now < found.expires:
+            append(c, sent)
             left = found.max_attempts - found.attempts
             record = record_of(pending, None, now, factor=found.factor)
             return Step("asked", record, Ask(found.factor, left=left), ticket)
@@ -86,16 +88,16 @@ def answer_challenge(flow: Flow, ticket: Ticket, typed: str, purpose: str, prove
         else:
             step = None
         letters = notices.alarm(flow, c, login.events)
-        append(c, login.events)
+        append(c, [*sent, *login.events])
     if step is None:  # the provider knows the code; whatever it says, the attempt is counted
-        right = _asks_provider(flow, pending, typed)
+        right = _asks_provider(flow, found, pending, typed)
         with write(flow.engine) as c:
             step = login.judged(c, counted, right=right)
             letters = notices.alarm(flow, c, login.events)
             append(c, login.events)
     notices.send(flow, letters)
-    if step.status != "asked":
-        stop(flow, pending.delivery)
+    if login.right or step.status != "asked":
+        stop(flow, pending.delivery, proved=login.right and login.check.factor == found.factor)
     return step
 
 
@@ -121,12 +123,16 @@ def _open(
     return found, Pending.unseal(flow.keyring, found.user_id, found.context)
 
 
-def _asks_provider(flow: Flow, pending: Pending, typed: str) -> bool:
+def _asks_provider(flow: Flow, found: Challenge, pending: Pending, typed: str) -> bool:
     if pending.delivery is None:
         return False
-    run = Sending(flow, Ticket("", ""), pending.delivery.number)
+    with read(flow.engine) as c:  # two pages that wait at once may each know of half the messages
+        noted = [message.provider_id for message in challenges.messages_of(c, found.id)]
+    ids = dict.fromkeys((*pending.delivery.verification_ids, *filter(None, noted)))
+    delivery = replace(pending.delivery, verification_ids=tuple(ids))
+    run = Sending(flow, Ticket("", ""), delivery.number)
     try:
-        return flow.dispatcher(run).check(pending.delivery, typed)[1].approved
+        return flow.dispatcher(run).check(delivery, typed)[1].approved
     except DeliveryError:
         return False
 
@@ -142,6 +148,7 @@ class _Answered:
     check: Check
     proved: Proved
     events: list[Event] = field(default_factory=list)
+    right: bool = False
 
     def refused(self, c: Connection, counted: Attempt) -> Step:
         """The answer was not looked at: the challenge is over, or the account waits."""
@@ -154,6 +161,7 @@ class _Answered:
         """The answer was counted and checked: consume, or tell how many attempts are left."""
         flow, found, now = self.flow, self.found, self.flow.clock()
         right = right and challenges.consume_challenge(c, found.id, found.session_binding, now)
+        self.right = right
         used = found.max_attempts - counted.left
         detail = {
             "challenge": found.id,
@@ -220,6 +228,7 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
     now = flow.clock()
     with write(flow.engine) as c:
         account = accounts.lock_account(c, found.user_id)
+        pending, sent = caught_up(flow, c, found, pending, now - 1)
         if account is None or not challenges.close_challenge(c, found.id, found.session_binding):
             return Step("refused")
         stopped, pending = pending.delivery, pending.after(found.factor, found.attempts)
@@ -227,12 +236,12 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
         opened = ask_next(flow, c, account, pending.tried, following, ip=ip, wanted=wanted)
         record = record_of(pending, opened.refused or None, now, factor=opened.factor)
         if opened.refused:
-            append(c, [outcome_event(found.user_id, now, record, ticket)])
+            event = outcome_event(found.user_id, now, record, ticket)
         else:
             opened, event = keep(
                 flow, c, account.user_id, opened, following, pending, found.purpose
             )
-            append(c, [event])
+        append(c, [*sent, event])
     stop(flow, stopped)
     if opened.refused:
         return Step("refused", record)
@@ -246,6 +255,7 @@ def leave(flow: Flow, ticket: Ticket) -> Step:
         return Step("refused")
     with write(flow.engine) as c:
         now = flow.clock()
+        pending, sent = caught_up(flow, c, found, pending, now - 1)
         if not challenges.close_challenge(c, found.id, found.session_binding):
             return Step("refused")
         record = record_of(
@@ -255,6 +265,6 @@ def leave(flow: Flow, ticket: Ticket) -> Step:
             factor=found.factor,
             attempts=pending.attempts + found.attempts,
         )
-        append(c, [outcome_event(found.user_id, now, record, ticket)])
+        append(c, [*sent, outcome_event(found.user_id, now, record, ticket)])
     stop(flow, pending.delivery)
     return Step("refused", record)

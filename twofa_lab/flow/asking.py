@@ -66,6 +66,17 @@ def guard(flow: Flow, c: Connection) -> SendGuard | None:
     return SendGuard(counter, flow.rules.send_limits, flow.rules.pumping)
 
 
+def _admitted(flow: Flow, c: Connection, number: PhoneNumber, ip: str) -> bool:
+    """Whether a code may be sent now; without a known address the limits on one do not hold."""
+    rules = flow.rules.send_limits
+    if rules is None:
+        return True
+    if not ip:
+        rules = tuple(limit for limit in rules if limit.scope != "ip")
+    limited = SendGuard(SqlCounter(c, flow.keyring), rules, flow.rules.pumping)
+    return limited.admit(number, ip or "::", flow.clock()) is None
+
+
 def ask_next(
     flow: Flow,
     c: Connection,
@@ -123,8 +134,7 @@ def with_code(
     """A code to a number, drawn here where the provider takes ours."""
     if not usable_channels(flow, number, whatsapp=whatsapp):
         return Opened("otp", refused="undelivered")
-    limits = guard(flow, c)
-    if limits is not None and limits.admit(number, ip, flow.clock()) is not None:
+    if not _admitted(flow, c, number, ip):
         return Opened("otp", refused="rate_limited")
     code, expected = None, None
     if flow.provider.supports.own_code:

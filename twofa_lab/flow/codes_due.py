@@ -7,7 +7,7 @@ from dataclasses import replace
 from twofa_lab.delivery.providers.base import DeliveryError
 from twofa_lab.flow.answer import leave, open_challenge
 from twofa_lab.flow.finish import record_of
-from twofa_lab.flow.sending import Sending
+from twofa_lab.flow.sending import Sending, caught_up
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.step import Ask, Step, Ticket
 from twofa_lab.store import challenges
@@ -37,11 +37,12 @@ def advance(flow: Flow, ticket: Ticket, *, resend: bool = False) -> Step:
     except DeliveryError:
         failed = True
     with write(flow.engine) as c:
+        pending, sent = caught_up(flow, c, found, pending, now)
         events, spent = run.note(c, found.user_id, now)
         pending = replace(pending, delivery=delivery, microusd=pending.microusd + spent)
         sealed = pending.seal(flow.keyring, found.user_id)
         challenges.set_context(c, found.id, found.session_binding, sealed)
-        append(c, events)
+        append(c, [*sent, *events])
     if failed:
         return leave(flow, ticket)
     send = delivery.plan.next_send()

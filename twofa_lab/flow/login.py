@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from sqlalchemy import Connection
 
+from twofa_lab.delivery.limits import network_of
 from twofa_lab.flow import notices
 from twofa_lab.flow.asking import Opened, ask_next, keep, send_first
 from twofa_lab.flow.finish import complete, outcome_event, record_of, utc_offset_min
@@ -65,8 +67,11 @@ def login_name(text: str) -> str:
 def begin(flow: Flow, request: Request) -> Step:
     """Check name and password, read the risk, and let in, ask, or refuse.
 
-    The password's hash is computed outside of transactions, for it takes the longest.
+    The password's hash is computed outside of transactions, for it takes the longest. `InputError`
+    when `request.ip` is no address, whoever asks.
     """
+    if request.ip:
+        network_of(request.ip)
     name = login_name(request.name)
     with read(flow.engine) as c:
         found = accounts.account_by_name(c, name)
@@ -96,7 +101,7 @@ def ask(flow: Flow, user_id: int, opened: Opened, step: Step, pending: Pending) 
         record = record_of(pending, "undelivered", now, factor="otp")
         with write(flow.engine) as c:
             append(c, [outcome_event(user_id, now, record, step.ticket)])
-        return Step("refused", record)
+        return Step("refused", record, device_token=step.device_token)
     due = None
     if pending.delivery is not None and (send := pending.delivery.plan.next_send()) is not None:
         due = pending.delivery.started_ms + send.at_ds * 100
@@ -168,7 +173,8 @@ class Entry:
             decision = DECISIONS[found.decision]
             record = replace(record, score=found.score, decision=decision)
         self.note(record)
-        return Step("refused" if retry is None else "wait", record, retry_ms=retry)
+        status: Literal["refused", "wait"] = "refused" if retry is None else "wait"
+        return Step(status, record, retry_ms=retry, device_token=self.device_token)
 
     def note(self, record: Record) -> None:
         """Audit the first step: what was seen and decided."""
@@ -193,9 +199,9 @@ def _decide(entry: Entry, name: str, right: bool) -> tuple[Step, Opened | None]:
     refused = _refused_early(entry, account, right)
     if refused is not None:
         return refused, None
-    entry.show_token()
     if entry.found.decision == DENY:
         return entry.end("denied", decided=True), None
+    entry.show_token()  # from here on every answer carries the next token
     if entry.found.decision == ALLOW or _can_only_enrol(entry, account):
         return _allow(entry), None
     if now < account.factor_wait_until:
@@ -206,11 +212,16 @@ def _decide(entry: Entry, name: str, right: bool) -> tuple[Step, Opened | None]:
 def _refused_early(entry: Entry, account: Account, right: bool) -> Step | None:
     """Locked, waiting or a wrong password, in that order: before the policy is asked."""
     flow, now, own = entry.flow, entry.now, entry.found.own_device
-    if account.factor_failures >= flow.policy.limits.lock_after or account.status == "locked":
-        return entry.end("locked")
+    locked = account.factor_failures >= flow.policy.limits.lock_after or account.status == "locked"
     wait = account.own_device_wait_until if own else account.stranger_wait_until
     if now < wait:
-        return entry.end("rate_limited", retry=wait)
+        return entry.end("locked" if locked else "rate_limited", retry=wait)
+    if locked:
+        # whatever the password, it comes to wait as an unknown name does: else the lock would show
+        limits.count_password_failure(
+            entry.c, entry.user_id, now, flow.policy.limits.wait_ms, own_device=own
+        )
+        return entry.end("locked")
     return None if right else _wrong_password(entry, own)
 
 
@@ -271,7 +282,7 @@ def _challenge(entry: Entry, account: Account) -> tuple[Step, Opened | None]:
     record = record_of(entry.pending, opened.refused or None, entry.now, factor=opened.factor)
     entry.note(record)
     if opened.refused:
-        return Step("refused", record), None
+        return Step("refused", record, device_token=entry.device_token), None
     opened, event = keep(flow, entry.c, account.user_id, opened, ticket, entry.pending, "login")
     entry.events.append(event)
     step = Step("asked", record, opened.ask, ticket, device_token=entry.device_token)

@@ -18,7 +18,7 @@ from twofa_lab.flow.asking import push_key
 from twofa_lab.flow.finish import outcome_event, record_of
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
-from twofa_lab.store import authenticators, challenges, limits
+from twofa_lab.store import accounts, authenticators, challenges, limits
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.challenges import Challenge
 from twofa_lab.store.counter import SqlCounter
@@ -41,17 +41,22 @@ def push_answer(flow: Flow, request_id: str, number: str, proof: bytes, *, appro
     """
     with write(flow.engine) as c:
         now = flow.clock()
-        found = challenges.by_id(c, request_id)
+        owner = challenges.owner_of(c, request_id)
+        if owner is None or accounts.lock_account(c, owner) is None:
+            return "used"
+        found = challenges.by_id(c, request_id)  # as it is once other answers had their turn
         if found is None or found.factor != "push" or found.authenticator_id is None:
             return "used"
         if not _is_app(flow, c, found, request_id, number, proof, approved=approved):
+            return "used"
+        if found.state != "open":
             return "used"
         pending = Pending.unseal(flow.keyring, found.user_id, found.context)
         asked = push.PushRequest(
             found.id,
             found.expected or b"",
             found.created,
-            answered=found.state != "open" or pending.approved,
+            answered=pending.approved,
         )
         verdict = push.check(
             asked,

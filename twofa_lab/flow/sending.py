@@ -6,19 +6,24 @@ noted; after a crash in between it counts as perhaps sent and is not sent again.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
-from twofa_lab.delivery.dispatch import Delivery
+from twofa_lab.delivery.dispatch import Delivery, Dispatcher
 from twofa_lab.delivery.ledger import Claim
 from twofa_lab.delivery.phone import PhoneNumber, mask
 from twofa_lab.delivery.providers.base import DeliveryError
+from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.step import Ticket
 from twofa_lab.store import challenges
 from twofa_lab.store.audit import Event
-from twofa_lab.store.engine import write
+from twofa_lab.store.challenges import Challenge
+from twofa_lab.store.engine import read, write
 
-__all__ = ["Sending", "claim_first", "stop", "usable_channels"]
+__all__ = ["Sending", "caught_up", "claim_first", "stop", "usable_channels"]
 
 
 def usable_channels(flow: Flow, number: PhoneNumber, *, whatsapp: bool) -> tuple[str, ...]:
@@ -36,7 +41,7 @@ def claim_first(
 
 
 def _claim(flow: Flow, c: Connection, key: str, number: PhoneNumber, now: int) -> challenges.Added:
-    challenge_id, _, channel = key.split("/")
+    challenge_id, channel = key.partition("/")[0], key.rpartition("/")[2]
     return challenges.add_message(
         c,
         challenge_id=challenge_id,
@@ -86,9 +91,40 @@ class Sending:
         self._answered.append((key, self._open.pop(key), None))
 
     def start(self, *, whatsapp: bool, ip: str, code: str | None) -> Delivery:
-        """Send the first message; `DeliveryError` where nothing could be."""
+        """Send the first message; `DeliveryError` where nothing could be.
+
+        Some providers know one verification a number. One that an earlier challenge left open,
+        because its page was closed, is ended, for it would keep our code from travelling.
+        """
+        key, first = self._ticket.challenge_id, None
+        try:
+            first = self._first(key, whatsapp=whatsapp, ip=ip, code=code)
+        except DeliveryError as error:
+            if error.verification_id is None:
+                raise
+            earlier: str | None = error.verification_id
+        else:
+            earlier = self._of_another(first)
+        if earlier is None and first is not None:
+            return first
+        self._flow.provider.cancel(earlier or "")
+        delivery = self._first(f"{key}/again", whatsapp=whatsapp, ip=ip, code=code)
+        wasted = () if first is None else first.records
+        return replace(delivery, records=(*wasted, *delivery.records))
+
+    def _of_another(self, delivery: Delivery) -> str | None:
+        """The id of a delivery's verification, if it carries another challenge's code."""
+        if not (self._flow.provider.supports.one_a_number and delivery.verification_ids):
+            return None
+        found = delivery.verification_ids[-1]
+        with read(self._flow.engine) as c:
+            known = challenges.message_by_provider_id(c, self._flow.provider.name, found)
+        ours = known is None or known.challenge_id == self._ticket.challenge_id
+        return None if ours else found
+
+    def _first(self, key: str, *, whatsapp: bool, ip: str, code: str | None) -> Delivery:
         return self._flow.dispatcher(self).start(
-            self._ticket.challenge_id,
+            key,
             self._number,
             self._flow.plan,
             whatsapp=whatsapp,
@@ -108,23 +144,24 @@ class Sending:
             channel = key.rpartition("/")[2]
             if verification_id is None:
                 challenges.mark_failed(c, row)
-                events.append(self._event(user_id, now, channel, "refused", 0))
+                events.append(self.event(user_id, now, channel, "refused", 0))
                 continue
             price = self._flow.prices(channel, self._number.region)
             challenges.mark_sent(c, row, verification_id, price, now)
-            events.append(self._event(user_id, now, channel, "sent", price))
+            events.append(self.event(user_id, now, channel, "sent", price))
             spent += price
         for key, row in self._open.items():  # claimed, and no answer known
             channel = key.rpartition("/")[2]
             price = self._flow.prices(channel, self._number.region)
             challenges.mark_failed(c, row, "unknown")
-            events.append(self._event(user_id, now, channel, "maybe sent", price))
+            events.append(self.event(user_id, now, channel, "maybe sent", price))
             spent += price
         for row in self._claimed.values():  # claimed, and not used
             challenges.mark_failed(c, row)
         return events, spent
 
-    def _event(self, user_id: int, now: int, channel: str, result: str, price: int) -> Event:
+    def event(self, user_id: int, now: int, channel: str, result: str, price: int) -> Event:
+        """The audit's row for one message."""
         detail = {
             "challenge": self._ticket.challenge_id,
             "channel": channel,
@@ -135,11 +172,51 @@ class Sending:
         return Event(now, "send", user_id, detail)
 
 
-def stop(flow: Flow, delivery: Delivery | None) -> None:
-    """Tell the provider that a delivery is over; what it cannot be told it will find expired."""
+def caught_up(
+    flow: Flow, c: Connection, found: Challenge, pending: Pending, by: int
+) -> tuple[Pending, list[Event]]:
+    """What a provider that walks the plan itself has sent `by` then, noted and paid for."""
+    delivery = pending.delivery
+    if delivery is None or all(record.result != "scheduled" for record in delivery.records):
+        return pending, []
+    after, events, spent = delivery.at(by), [], 0
+    run = Sending(flow, Ticket(found.id, ""), delivery.number)
+    for index, (before, record) in enumerate(zip(delivery.records, after.records, strict=True)):
+        if before.result == record.result:
+            continue
+        key, sent_at = f"{delivery.key}/{index}/{record.channel}", delivery.started_ms
+        added = _claim(flow, c, key, delivery.number, sent_at + record.at_ds * 100)
+        if not added.new:
+            continue
+        price = flow.prices(record.channel, delivery.number.region)
+        verification_id = delivery.verification_ids[-1]
+        challenges.mark_sent(c, added.id, verification_id, price, sent_at + record.at_ds * 100)
+        events.append(run.event(found.user_id, by, record.channel, "sent", price))
+        spent += price
+    if events:
+        pending = replace(pending, delivery=after, microusd=pending.microusd + spent)
+        sealed = pending.seal(flow.keyring, found.user_id)
+        challenges.set_context(c, found.id, found.session_binding, sealed)
+    return pending, events
+
+
+def stop(flow: Flow, delivery: Delivery | None, *, proved: bool = False) -> None:
+    """Tell the provider that a delivery is over, and whether its code was `proved`: it blocks
+    numbers whose codes nobody enters. What it cannot be told it will find expired.
+    """
     if delivery is None or not delivery.verification_ids:
         return
+    dispatcher = flow.dispatcher(Sending(flow, Ticket("", ""), delivery.number))
+    if proved and _converted(dispatcher, delivery):
+        return
+    with suppress(DeliveryError):  # a lost "stop" sends at most what was scheduled
+        dispatcher.cancel(delivery)
+
+
+def _converted(dispatcher: Dispatcher, delivery: Delivery) -> bool:
+    if delivery.code is None:
+        return True  # it was the provider that checked the code
     try:
-        flow.dispatcher(Sending(flow, Ticket("", ""), delivery.number)).cancel(delivery)
+        return dispatcher.check(delivery, delivery.code)[1].approved
     except DeliveryError:
-        return  # a lost "stop" sends at most what was scheduled, and lets nobody in
+        return False

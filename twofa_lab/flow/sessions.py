@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from twofa_lab.catalog.factors import FACTOR_FACTS, RECOVERY_FACTS
+from twofa_lab.catalog.factors import FACTOR_FACTS, MAX_CLOCK_STEP_MS, RECOVERY_FACTS
 from twofa_lab.flow.service import Flow
 from twofa_lab.store import accounts, devices
 from twofa_lab.store.audit import Event, append
@@ -120,7 +120,8 @@ def raise_level(
 def check(flow: Flow, token: str) -> SessionState | None:
     """The running session of a token, noting its use; None when there is none.
 
-    Its level is what still holds now: AAL2 for a day, or an hour without use.
+    Its level is what still holds now: AAL2 for a day, or an hour without use, and not past a clock
+    that stepped back, which would lengthen both.
     """
     now, rules = flow.clock(), flow.rules.sessions
     with write(flow.engine) as c:
@@ -133,7 +134,8 @@ def check(flow: Flow, token: str) -> SessionState | None:
             append(c, [Event(now, "session", found.user_id, {"what": "ended", "why": "age"})])
             return None
         aal, amr = found.aal, tuple(found.amr.split())
-        if aal > 1 and (age > rules.aal2_ms or idle > rules.aal2_idle_ms):
+        over = age > rules.aal2_ms or idle > rules.aal2_idle_ms or idle < -MAX_CLOCK_STEP_MS
+        if aal > 1 and over:
             # for good: coming back within the hour does not raise it again
             aal = 1
             devices.lower_session(c, found.id_hash)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, null, or_, select, update
 
 from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
 from twofa_lab.store.schema import challenges, messages
@@ -89,13 +89,13 @@ _INSERT = Prepared(
 _CONSUME = Prepared(
     _OPEN.where(
         _c.expires > bindparam("now"), _c.created <= bindparam("now") + MAX_CLOCK_STEP_MS
-    ).values(state="consumed", consumed_at=bindparam("now"))
+    ).values(state="consumed", consumed_at=bindparam("now"), context=null())
 )
-_CLOSE = Prepared(_OPEN.values(state=bindparam("to")))
+_CLOSE = Prepared(_OPEN.values(state=bindparam("to"), context=null()))
 _CLOSE_ALL = Prepared(
     update(challenges)
     .where(_c.user_id == bindparam("whose"), _c.state == "open")
-    .values(state="cancelled")
+    .values(state="cancelled", context=null())
 )
 _CONTEXT = Prepared(_OPEN.values(context=bindparam("context_now")))
 _RESEND = Prepared(_OPEN.where(_c.expires > bindparam("now")).values(expected=bindparam("code")))
@@ -154,7 +154,10 @@ def owner_of(connection: Connection, challenge_id: str) -> int | None:
 
 
 def consume_challenge(connection: Connection, challenge_id: str, binding: bytes, now: int) -> bool:
-    """Spend the challenge: true for exactly one caller, and never once it expired."""
+    """Spend the challenge: true for exactly one caller, and never once it expired.
+
+    Its context goes, as it does however a challenge ends: nobody needs it any more.
+    """
     values = {"of": challenge_id, "binding": binding, "now": now}
     return _CONSUME.run(connection, values) == 1
 

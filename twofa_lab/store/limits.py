@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, null, select, update
 
 from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
 from twofa_lab.store.challenges import Challenge
@@ -103,7 +103,7 @@ _COUNT_CHALLENGE = Prepared(
 _FAIL = Prepared(
     update(challenges)
     .where(_ch.id == bindparam("of"), _ch.state == "open", _ch.attempts >= _ch.max_attempts)
-    .values(state="failed")
+    .values(state="failed", context=null())
 )
 _LEFT = Prepared(select(_ch.max_attempts - _ch.attempts, _ch.state, _ch.expires).where(*_BOUND))
 

@@ -131,7 +131,9 @@ class Supports:
     """What a provider can do.
 
     `native_fallback`: it walks the channels itself; `own_code`: it takes our code; `one_code`: all
-    messages of a verification carry one code under one id; `cancel`: a verification can be ended.
+    messages of a verification carry one code under one id; `cancel`: a verification can be ended;
+    `one_a_number`: a send to a number with an open verification continues that one, with *its*
+    code.
     """
 
     channels: frozenset[str]
@@ -140,6 +142,7 @@ class Supports:
     one_code: bool
     cancel: bool
     code_lengths: range
+    one_a_number: bool = False
 
 
 class Provider(Protocol):

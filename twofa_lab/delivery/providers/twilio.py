@@ -79,6 +79,7 @@ class TwilioVerify:
         one_code=True,
         cancel=True,
         code_lengths=range(4, 11),
+        one_a_number=True,
     )
 
     def __init__(self, http: HttpClient, credentials: TwilioCredentials) -> None:
