@@ -229,11 +229,12 @@ def _unknown(entry: Entry, name: str) -> Step:
     """The same answers and the same work as for an account; waits are counted by name."""
     flow, now = entry.flow, entry.now
     counter, key = SqlCounter(entry.c, flow.keyring), f"unknown:{name}"
-    failures = counter.count(key, 0)
-    wait = flow.policy.limits.wait_ms(failures)
-    if wait and counter.count(key, now - wait + 1):
-        return entry.end("rate_limited", retry=counter.times(key)[-1] + wait)
+    failed, wait_ms = counter.times(key), flow.policy.limits.wait_ms
+    wait = wait_ms(len(failed))
+    if wait and now < failed[-1] + wait:
+        return entry.end("rate_limited", retry=failed[-1] + wait)
     counter.add(key, now)
+    limits.count_password_failure(entry.c, _NOBODY, now, wait_ms, own_device=False)  # changes none
     return entry.end("wrong_password")
 
 
