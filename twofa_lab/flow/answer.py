@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from twofa_lab.delivery.providers.base import DeliveryError
 from twofa_lab.flow import notices
-from twofa_lab.flow.asking import ask_next, guard, keep, push_key
+from twofa_lab.flow.asking import Opened, ask_next, guard, is_locked, keep, push_key
 from twofa_lab.flow.checks import Check, check_of
 from twofa_lab.flow.finish import complete, left_as, outcome_event, record_of
 from twofa_lab.flow.login import ask
@@ -233,7 +233,12 @@ def another_factor(flow: Flow, ticket: Ticket, wanted: str | None = None, ip: st
             return Step("refused")
         stopped, pending = pending.delivery, pending.after(found.factor, found.attempts)
         following = Ticket(flow.token(), ticket.secret)
-        opened = ask_next(flow, c, account, pending.tried, following, ip=ip, wanted=wanted)
+        if is_locked(flow, account):
+            opened = Opened("none", refused="locked")
+        elif now < account.factor_wait_until:
+            opened = Opened("none", refused="rate_limited")
+        else:
+            opened = ask_next(flow, c, account, pending.tried, following, ip=ip, wanted=wanted)
         record = record_of(pending, opened.refused or None, now, factor=opened.factor)
         if opened.refused:
             event = outcome_event(found.user_id, now, record, ticket)

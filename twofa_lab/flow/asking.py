@@ -28,7 +28,16 @@ from twofa_lab.store.authenticators import Authenticator, authenticators_of, sec
 from twofa_lab.store.counter import SqlCounter
 from twofa_lab.store.engine import write
 
-__all__ = ["Opened", "ask_next", "guard", "keep", "push_key", "send_first", "with_code"]
+__all__ = [
+    "Opened",
+    "ask_next",
+    "guard",
+    "is_locked",
+    "keep",
+    "push_key",
+    "send_first",
+    "with_code",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,12 @@ class Opened:
     claimed: tuple[str, int] | None = None
     push: bytes | None = field(default=None, repr=False)
     ip: str = ""
+
+
+def is_locked(flow: Flow, account: Account) -> bool:
+    """Whether nothing of the account may be tried: the hard stop, or a status that forbids it."""
+    stopped = account.factor_failures >= flow.policy.limits.lock_after
+    return stopped or account.status in {"pending", "locked", "closed"}
 
 
 def push_key(user_id: int) -> str:

@@ -35,8 +35,8 @@ class Check(NamedTuple):
 
 def check_of(flow: Flow, found: Challenge, pending: Pending, typed: str) -> Check | None:
     """The check that fits what was typed; None for text that can be no answer at all."""
-    if found.factor == "push":
-        return Check("push", lambda _c, _now: True) if pending.approved else None
+    if found.factor == "push" and pending.approved:
+        return Check("push", lambda _c, _now: True)
     if found.factor in {"passkey", "hardware_key"}:
         if typed.lstrip().startswith("{"):
             return Check(found.factor, lambda c, _now: _passkey(flow, c, found, typed))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from twofa_lab.delivery.limits import network_of
 from twofa_lab.flow import notices
-from twofa_lab.flow.asking import Opened, ask_next, keep, send_first
+from twofa_lab.flow.asking import Opened, ask_next, is_locked, keep, send_first
 from twofa_lab.flow.finish import complete, outcome_event, record_of, utc_offset_min
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
@@ -212,7 +212,7 @@ def _decide(entry: Entry, name: str, right: bool) -> tuple[Step, Opened | None]:
 def _refused_early(entry: Entry, account: Account, right: bool) -> Step | None:
     """Locked, waiting or a wrong password, in that order: before the policy is asked."""
     flow, now, own = entry.flow, entry.now, entry.found.own_device
-    locked = account.factor_failures >= flow.policy.limits.lock_after or account.status == "locked"
+    locked = is_locked(flow, account)
     wait = account.own_device_wait_until if own else account.stranger_wait_until
     if now < wait:
         return entry.end("locked" if locked else "rate_limited", retry=wait)

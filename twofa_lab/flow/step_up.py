@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from twofa_lab.flow.answer import answer_challenge
-from twofa_lab.flow.asking import ask_next, keep
+from twofa_lab.flow.asking import ask_next, is_locked, keep
 from twofa_lab.flow.finish import outcome_event, record_of
 from twofa_lab.flow.login import ask
 from twofa_lab.flow.pending import Pending
@@ -22,12 +22,11 @@ from twofa_lab.flow.service import Flow
 from twofa_lab.flow.sessions import check, proof_of, raise_level, session_hash
 from twofa_lab.flow.step import Record, Step, Ticket
 from twofa_lab.store import accounts, devices, history, limits
-from twofa_lab.store.accounts import Account
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.challenges import Challenge
 from twofa_lab.store.engine import read, write
 
-__all__ = ["Confirmed", "answer_step_up", "begin_step_up", "confirm_password", "is_locked"]
+__all__ = ["Confirmed", "answer_step_up", "begin_step_up", "confirm_password"]
 
 _ENDED = "The session has ended. Sign in again."
 _NO_FACTOR = "This account has no second factor to ask for. Enrol one first."
@@ -134,9 +133,3 @@ def confirm_password(flow: Flow, user_id: int, password: str) -> Confirmed:
             )
         append(c, [Event(now, "attempt", user_id, {"factor": "pwd", "right": right})])
     return Confirmed(right)
-
-
-def is_locked(flow: Flow, account: Account) -> bool:
-    """Whether nothing of the account may be tried: the hard stop, or a status that forbids it."""
-    stopped = account.factor_failures >= flow.policy.limits.lock_after
-    return stopped or account.status in {"pending", "locked", "closed"}

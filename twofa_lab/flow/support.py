@@ -24,10 +24,10 @@ from sqlalchemy import Connection
 
 from twofa_lab.errors import InputError
 from twofa_lab.flow import notices
+from twofa_lab.flow.asking import is_locked
 from twofa_lab.flow.recovery import support_key
 from twofa_lab.flow.sealed_request import forget_failures
 from twofa_lab.flow.service import DAY, Flow
-from twofa_lab.flow.step_up import is_locked
 from twofa_lab.store import accounts, authenticators, challenges, devices
 from twofa_lab.store import support as kept
 from twofa_lab.store.accounts import Account

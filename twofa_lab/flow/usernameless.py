@@ -23,13 +23,13 @@ from twofa_lab.factors.passkey_refusals import CeremonyError
 from twofa_lab.factors.passkeys import Assertion, RelyingParty
 from twofa_lab.factors.ports import is_alive
 from twofa_lab.flow import notices
+from twofa_lab.flow.asking import is_locked
 from twofa_lab.flow.checks import passkey_record
 from twofa_lab.flow.finish import complete
 from twofa_lab.flow.login import Entry, Request
 from twofa_lab.flow.service import HOUR, Flow
 from twofa_lab.flow.sessions import proof_of
 from twofa_lab.flow.step import Record, Step
-from twofa_lab.flow.step_up import is_locked
 from twofa_lab.risk.decision import DENY
 from twofa_lab.store import accounts
 from twofa_lab.store import authenticators as kept
