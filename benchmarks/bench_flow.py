@@ -34,8 +34,8 @@ from twofa_lab.factors.passkeys import RelyingParty
 from twofa_lab.flow import answer, login
 from twofa_lab.flow.importing import Import, import_accounts
 from twofa_lab.flow.passwords import Argon2Passwords
+from twofa_lab.flow.rehearsal import Clock
 from twofa_lab.flow.service import Flow, FlowRules
-from twofa_lab.replay.acting import Clock
 from twofa_lab.replay.enrolled import FastPasswords, Numbers
 from twofa_lab.risk.assess import LoginFacts
 from twofa_lab.store import engine as database

@@ -13,50 +13,18 @@ import pyotp
 
 from twofa_lab.catalog.efficacy import WAYS
 from twofa_lab.catalog.factors import CODE_LIFE_SECONDS, ENTRY_PERCENT
-from twofa_lab.delivery.carrier import ScriptedCarrier
-from twofa_lab.delivery.exchange import Exchange
-from twofa_lab.delivery.providers.simulated import SimulatedProvider
 from twofa_lab.factors.soft_authenticator import SoftAuthenticator
 from twofa_lab.flow import answer, codes_due, push_answers
+from twofa_lab.flow.rehearsal import Clock, Phones
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.step import Step, Ticket
 from twofa_lab.replay.challenge import Means
 from twofa_lab.replay.enrolled import Identity
 from twofa_lab.tables import FACTORS, NEVER
 
-__all__ = ["Actor", "Clock", "Phones"]
+__all__ = ["Actor"]
 
 _LIFE_MS = CODE_LIFE_SECONDS * 1000
-
-
-@dataclass
-class Clock:
-    """The simulated server's clock, in ms since 1970 UTC."""
-
-    now: int = 0
-
-    def __call__(self) -> int:
-        return self.now
-
-
-class Phones:
-    """The simulated carrier and the phones behind it; also the flow's outbox for pushes."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.carrier = ScriptedCarrier()
-        self.exchange = Exchange(self.carrier, clock)
-        self.provider = SimulatedProvider(self.exchange)
-        self.requests: list[tuple[bytes, str]] = []
-
-    def email(self, address: str, kind: str, text: str) -> None:
-        """See `Outbox.email`."""
-
-    def text_message(self, number: str, kind: str, text: str) -> None:
-        """See `Outbox.text_message`."""
-
-    def push(self, token: bytes, request_id: str) -> None:
-        """See `Outbox.push`."""
-        self.requests.append((token, request_id))
 
 
 @dataclass

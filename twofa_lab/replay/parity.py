@@ -22,9 +22,10 @@ from tqdm import tqdm
 from twofa_lab.errors import InputError
 from twofa_lab.factors.passkeys import RelyingParty
 from twofa_lab.flow import login
+from twofa_lab.flow.rehearsal import Clock, Phones
 from twofa_lab.flow.service import Flow, FlowRules
 from twofa_lab.flow.step import Step
-from twofa_lab.replay.acting import Actor, Clock, Phones
+from twofa_lab.replay.acting import Actor
 from twofa_lab.replay.challenge import Means
 from twofa_lab.replay.enrolled import FastPasswords, Identities, Identity
 from twofa_lab.replay.loop import NO_DECISION
