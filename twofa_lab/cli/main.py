@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from twofa_lab.cli.audit_verbs import audit
+from twofa_lab.cli.monitor_verb import monitor
 from twofa_lab.cli.parity_verb import parity
 from twofa_lab.cli.provider_verb import provider
 from twofa_lab.cli.score_verb import score
@@ -23,6 +24,7 @@ __all__ = ["main"]
 app.command()(provider)
 app.command()(score)
 app.command()(parity)
+app.command()(monitor)
 app.add_typer(audit)
 
 
