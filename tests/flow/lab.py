@@ -24,7 +24,8 @@ from twofa_lab.flow.sign_up import SignUp, begin_sign_up, verify_phone
 from twofa_lab.flow.step import Step
 from twofa_lab.flow.step_up import answer_step_up, begin_step_up
 from twofa_lab.risk.policy import Policy
-from twofa_lab.store import audit
+from twofa_lab.store import accounts, audit
+from twofa_lab.store.authenticators import Authenticator, authenticators_of
 from twofa_lab.store.engine import read
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import audit as audit_table
@@ -139,6 +140,17 @@ class Lab:
     def strange_login(self, name: str = "ann") -> Step:
         """A login that is challenged: from a device that nobody has used before."""
         return self.login(name, device=f"device {next(_devices)}")
+
+    def stored(self, name: str = "ann") -> list[Authenticator]:
+        """The account's authenticators, whatever became of them."""
+        with read(self.flow.engine) as c:
+            account = accounts.account_by_name(c, name)
+            assert account is not None
+            return authenticators_of(c, account.user_id)
+
+    def kinds(self) -> list[str]:
+        """Kinds of the account's usable factors, oldest first."""
+        return [one.kind for one in self.stored() if one.usable]
 
     def notices(self, kind: str) -> list[Letter]:
         """Letters with that kind's words."""

@@ -8,15 +8,13 @@ from dataclasses import replace
 
 import pyotp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import update
 
 from tests.flow.lab import DAY, HOUR, MINUTE, ORIGIN, PHONE, SECOND, Lab
 from twofa_lab.errors import InputError
-from twofa_lab.factors.passkey_refusals import CeremonyError
 from twofa_lab.factors.passkeys import Kind
 from twofa_lab.factors.soft_authenticator import SoftAuthenticator
+from twofa_lab.flow import binding
 from twofa_lab.flow.answer import answer
 from twofa_lab.flow.binding import StepUpNeededError
 from twofa_lab.flow.enrolment import (
@@ -29,22 +27,11 @@ from twofa_lab.flow.enrolment import (
 )
 from twofa_lab.flow.own_factors import list_factors
 from twofa_lab.flow.push_answers import proof_of_app, push_answer
-from twofa_lab.flow.sessions import check, log_out
-from twofa_lab.store import accounts, authenticators, devices
-from twofa_lab.store.authenticators import Authenticator
+from twofa_lab.flow.service import Flow
+from twofa_lab.flow.sessions import SessionState, check, log_out
+from twofa_lab.store import accounts, devices
 from twofa_lab.store.engine import read, write
 from twofa_lab.store.schema import authenticators as authenticators_table
-
-
-def stored(lab: Lab, name: str = "ann") -> list[Authenticator]:
-    with read(lab.flow.engine) as c:
-        account = accounts.account_by_name(c, name)
-        assert account is not None
-        return authenticators.authenticators_of(c, account.user_id)
-
-
-def kinds(lab: Lab) -> list[str]:
-    return [one.kind for one in stored(lab) if one.usable]
 
 
 def add_key(
@@ -73,17 +60,17 @@ def test_a_phone_becomes_a_factor_with_the_warning_nist_asks_for(both: Lab) -> N
 def test_an_app_counts_once_a_code_was_typed_back_and_brings_recovery_codes(both: Lab) -> None:
     session = both.sign_up()
     new = begin_totp(both.flow, session)
-    assert kinds(both) == []
+    assert both.kinds() == []
     assert new.enrolment.uri.startswith("otpauth://totp/Example:ann?")
     app = pyotp.TOTP(new.enrolment.secret.base32)
     code = both.shown(app)
     wrong = f"{(int(code) + 1) % 10**6:06d}"
     assert confirm_totp(both.flow, session, new.authenticator_id, wrong) is None
-    assert kinds(both) == []
+    assert both.kinds() == []
     added = confirm_totp(both.flow, session, new.authenticator_id, code)
     assert added is not None
     assert len(added.recovery_codes) == 10
-    assert kinds(both) == ["totp"]
+    assert both.kinds() == ["totp"]
     assert len(both.notices("factor_added")) == 1
     assert len(both.notices("recovery_codes")) == 1
     seen = repr((new, added)) + repr(both.events())
@@ -135,7 +122,16 @@ def test_five_wrong_codes_or_ten_minutes_end_an_enrolment(lab: Lab) -> None:
     lab.wait(10 * MINUTE + 1)
     with pytest.raises(InputError, match="begin again"):
         confirm_totp(lab.flow, session, new.authenticator_id, lab.shown(app))
-    assert kinds(lab) == []
+    assert lab.kinds() == []
+
+
+def test_an_app_is_confirmed_once(lab: Lab) -> None:
+    session = lab.sign_up()
+    one, app, _ = lab.enrol_app(session)
+    raised = lab.step_up(session, app)
+    lab.wait(30 * SECOND)
+    with pytest.raises(InputError, match="no app to confirm"):
+        confirm_totp(lab.flow, raised, one, lab.shown(app))
 
 
 def test_beginning_again_voids_the_key_begun_before(lab: Lab) -> None:
@@ -145,93 +141,6 @@ def test_beginning_again_voids_the_key_begun_before(lab: Lab) -> None:
     code = lab.shown(pyotp.TOTP(first.enrolment.secret.base32))
     with pytest.raises(InputError, match="no such factor"):
         confirm_totp(lab.flow, session, first.authenticator_id, code)
-
-
-@pytest.mark.parametrize(
-    ("kind", "synced", "codes"), [("passkey", True, 0), ("hardware_key", False, 10)]
-)
-def test_a_key_is_registered_and_signs_in(both: Lab, kind: Kind, synced: bool, codes: int) -> None:
-    session = both.sign_up()
-    device = SoftAuthenticator(synced=synced)
-    new = begin_passkey(both.flow, session, kind)
-    response = device.register(new.options, ORIGIN)
-    added = finish_passkey(both.flow, session, new.ticket, response)
-    assert len(added.recovery_codes) == codes
-    (one,) = stored(both)
-    assert (one.kind, one.backup_eligible, one.user_verified) == (kind, synced, True)
-    assert one.transports == ("hybrid internal" if synced else "usb")
-    assert one.aaguid == "00000000-0000-0000-0000-000000000000"
-    assert one.label.endswith("(synced)" if synced else "(device-bound)")
-    step = both.strange_login()
-    assert step.ask is not None
-    assert step.ask.factor == kind
-    done = answer(both.flow, step.ticket, device.authenticate(step.ask.options, ORIGIN))
-    assert (done.status, done.session_level) == ("signed_in", 2)
-
-
-def test_a_registration_is_looked_at_once_whatever_comes(lab: Lab) -> None:
-    session = lab.sign_up()
-    device = SoftAuthenticator(synced=True)
-    new = begin_passkey(lab.flow, session)
-    good = device.register(new.options, ORIGIN)
-    with pytest.raises(CeremonyError):
-        finish_passkey(lab.flow, session, new.ticket, "{}")
-    with pytest.raises(InputError, match="is over"):
-        finish_passkey(lab.flow, session, new.ticket, good)
-    assert kinds(lab) == []
-
-
-def test_one_registration_by_many_hands_binds_once(threads: Lab) -> None:
-    session = threads.sign_up()
-    new = begin_passkey(threads.flow, session)
-    response = SoftAuthenticator(synced=True).register(new.options, ORIGIN)
-
-    def finish(_: int) -> bool:
-        try:
-            finish_passkey(threads.flow, session, new.ticket, response)
-        except InputError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(finish, range(16))) == 1
-    assert len(stored(threads)) == 1
-
-
-def test_a_registration_belongs_to_the_account_that_began(lab: Lab) -> None:
-    ann = lab.sign_up("ann")
-    bob = lab.sign_up("bob", "+447400123457")
-    new = begin_passkey(lab.flow, ann)
-    response = SoftAuthenticator(synced=True).register(new.options, ORIGIN)
-    with pytest.raises(InputError, match="another account"):
-        finish_passkey(lab.flow, bob, new.ticket, response)
-    stranger = new.ticket._replace(secret="guessed")  # noqa: S106
-    new = begin_passkey(lab.flow, ann)
-    with pytest.raises(InputError, match="is over"):
-        finish_passkey(lab.flow, ann, stranger, response)
-
-
-def test_a_phished_or_late_registration_binds_nothing(lab: Lab) -> None:
-    session = lab.sign_up()
-    device = SoftAuthenticator(synced=True)
-    new = begin_passkey(lab.flow, session)
-    foreign = device.register(new.options, "https://examp1e.com", check_origin=False)
-    with pytest.raises(CeremonyError):
-        finish_passkey(lab.flow, session, new.ticket, foreign)
-    new = begin_passkey(lab.flow, session)
-    late = device.register(new.options, ORIGIN)
-    lab.wait(5 * MINUTE + 1)
-    with pytest.raises(InputError, match="is over"):
-        finish_passkey(lab.flow, session, new.ticket, late)
-    assert stored(lab) == []
-
-
-def test_a_synced_key_is_no_hardware_key(lab: Lab) -> None:
-    session = lab.sign_up()
-    new = begin_passkey(lab.flow, session, "hardware_key")
-    response = SoftAuthenticator(synced=True).register(new.options, ORIGIN)
-    with pytest.raises(CeremonyError):
-        finish_passkey(lab.flow, session, new.ticket, response)
 
 
 def test_an_app_for_approvals_is_enrolled_and_asked(lab: Lab) -> None:
@@ -260,7 +169,7 @@ def test_a_second_factor_has_to_be_shown_before_the_next_is_added(lab: Lab) -> N
     changes(lab, session)
     raised = lab.step_up(session, app)
     add_phone(lab.flow, raised)
-    assert kinds(lab) == ["totp", "otp"]
+    assert lab.kinds() == ["totp", "otp"]
     # a login that was let in by a known device is AAL1 and adds nothing
     known = lab.login()
     assert known.session is not None
@@ -294,6 +203,22 @@ def test_no_session_no_change(lab: Lab) -> None:
     assert refused.value.aal == 0
 
 
+def test_a_session_that_ends_meanwhile_changes_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = lab.sign_up()
+
+    def and_log_out(flow: Flow, token: str) -> SessionState | None:
+        state = check(flow, token)
+        log_out(flow, token)
+        return state
+
+    monkeypatch.setattr(binding, "check", and_log_out)
+    with pytest.raises(StepUpNeededError):
+        add_phone(lab.flow, session)
+    assert lab.stored() == []
+
+
 def test_a_factor_guessed_at_until_it_stops_still_asks_for_aal2(lab: Lab) -> None:
     session = lab.sign_up()
     one, _, _ = lab.enrol_app(session)
@@ -301,7 +226,7 @@ def test_a_factor_guessed_at_until_it_stops_still_asks_for_aal2(lab: Lab) -> Non
     with write(lab.flow.engine) as c:
         stop = update(table).where(table.c.id == one)
         c.execute(stop.values(consecutive_failures=100, disabled_at=lab.now))
-    assert kinds(lab) == []
+    assert lab.kinds() == []
     changes(lab, session)
     (shown,) = list_factors(lab.flow, session).factors
     assert not shown.usable
@@ -366,20 +291,3 @@ def test_recovery_codes_are_kept_where_there_are_some(lab: Lab) -> None:
     lab.wait(30 * SECOND)
     _, _, more = lab.enrol_app(raised)
     assert more == ()
-
-
-@given(st.text(max_size=300))
-def test_any_answer_to_a_registration_is_refused(fresh_key: tuple[Lab, str], text: str) -> None:
-    lab, session = fresh_key
-    new = begin_passkey(lab.flow, session)
-    with pytest.raises(CeremonyError):
-        finish_passkey(lab.flow, session, new.ticket, text)
-    assert stored(lab) == []
-
-
-@pytest.fixture(scope="module")
-def fresh_key(fresh: object) -> tuple[Lab, str]:
-    assert callable(fresh)
-    lab = fresh()
-    assert isinstance(lab, Lab)
-    return lab, lab.sign_up()

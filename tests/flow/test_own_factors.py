@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -13,6 +14,10 @@ from twofa_lab.flow.binding import StepUpNeededError
 from twofa_lab.flow.enrolment import add_phone, begin_totp
 from twofa_lab.flow.own_factors import list_factors, prefer, remove, rename
 from twofa_lab.flow.recovery_kit import new_recovery_codes, new_saved_code
+from twofa_lab.flow.service import Flow
+from twofa_lab.flow.sessions import check
+from twofa_lab.store.devices import trusted_devices_of
+from twofa_lab.store.engine import read
 
 
 @pytest.fixture
@@ -92,6 +97,7 @@ def test_the_preferred_factor_is_asked_for_first(lab: Lab, two: tuple[str, int, 
         step = lab.strange_login()
         assert step.ask is not None
         assert step.ask.factor == kind
+    assert len(lab.notices("factor_preferred")) == 2
     new = begin_totp(lab.flow, session)
     with pytest.raises(InputError, match="not in use"):
         prefer(lab.flow, session, new.authenticator_id)
@@ -144,3 +150,18 @@ def test_a_password_alone_changes_nothing(lab: Lab, two: tuple[str, int, int]) -
     ):
         with pytest.raises(StepUpNeededError):
             change()
+
+
+@pytest.mark.parametrize("make", [new_recovery_codes, new_saved_code])
+def test_new_codes_void_trust(lab: Lab, make: Callable[[Flow, str], object]) -> None:
+    _, _, codes = lab.enrol_app(lab.sign_up())
+    step = lab.strange_login()
+    done = answer(lab.flow, step.ticket, codes[0], trust_device=True)
+    assert done.session is not None
+    state = check(lab.flow, done.session)
+    assert state is not None
+    with read(lab.flow.engine) as c:
+        assert len(trusted_devices_of(c, state.user_id, lab.now)) == 1
+    make(lab.flow, done.session)
+    with read(lab.flow.engine) as c:
+        assert trusted_devices_of(c, state.user_id, lab.now) == []
