@@ -22,11 +22,16 @@ KEY_FIGURES = {
         "wrong, 4 left", "AAL 2 by pwd otp sms mca mfa", "asked for: passkey", "rows holds: True",
         "200 logins compared, 0 differ",
     ),
+    "10_channel_fallback": (
+        "choices are on the frontier", "whatsapp > sms", "cents saved", "in the incident",
+        "costs least",
+    ),
 }  # fmt: skip
 LEAST_COMPARED = {
     "01_universal_vs_risk_based": 9,
     "02_replay_your_own_logs": 16,
     "03_one_login": 12,
+    "10_channel_fallback": 6,
 }
 """Cells whose text output holds figures."""
 
