@@ -162,7 +162,9 @@ def replay(
     from twofa_lab.traffic.readers.log_world import read_logs
 
     addresses = mmdb_addresses(*mmdb) if mmdb else None
-    world = read_logs(logfile, log_format, columns=mapping_of(column), year=year, addresses=addresses)
+    world = read_logs(
+        logfile, log_format, columns=mapping_of(column), year=year, addresses=addresses
+    )
     if people:
         world = world.with_people(people, seed)
     found = replay_log(world, Policy.named(policy))
