@@ -24,7 +24,8 @@ __all__ = ["allocating", "loop", "mix", "part", "sources"]
 def sources() -> list[Path]:
     """Every file whose code or constants end up in machine code."""
     package = Path(__file__).parent
-    files = [package / name for name in ("compiled.py", "tables.py", "analysis/totals.py")]
+    alone = ("compiled.py", "tables.py", "analysis/curve.py", "analysis/totals.py")
+    files = [package / name for name in alone]
     for room in ("catalog", "risk", "replay", "traffic"):
         files += (package / room).glob("*.py")
     return sorted(files)
