@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import Engine, delete, text
 
 from tests.flow.lab import Lab, make_lab
+from tests.flow.wired import PROVIDERS, Wired
+from twofa_lab.delivery import local_provider
 from twofa_lab.store.engine import connect, write
 from twofa_lab.store.migrations import upgrade
 from twofa_lab.store.schema import metadata
@@ -68,3 +71,34 @@ def fresh() -> Iterator[Callable[[], Lab]]:
     upgrade(engine)
     yield lambda: make_lab(_emptied(engine))
     engine.dispose()
+
+
+@pytest.fixture
+def wire(lab: Lab) -> Iterator[Callable[[str], Wired]]:
+    with ExitStack() as stack:
+
+        def make(name: str) -> Wired:
+            local = local_provider.serve(lab.carrier, clock=lab.flow.clock)
+            return Wired(lab, name, stack.enter_context(local), stack)
+
+        yield make
+
+
+@pytest.fixture(params=PROVIDERS)
+def wired(request: pytest.FixtureRequest, wire: Callable[[str], Wired]) -> Wired:
+    return wire(request.param)
+
+
+@pytest.fixture
+def vonage(wire: Callable[[str], Wired]) -> Wired:
+    return wire("vonage")
+
+
+@pytest.fixture
+def twilio(wire: Callable[[str], Wired]) -> Wired:
+    return wire("twilio")
+
+
+@pytest.fixture
+def verifynow(wire: Callable[[str], Wired]) -> Wired:
+    return wire("verifynow")

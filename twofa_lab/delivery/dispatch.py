@@ -210,11 +210,15 @@ class Dispatcher:
         supports = self._provider.supports
         rest = delivery.plan.channels[delivery.plan.count + 1 :]
         fallback = rest if supports.native_fallback and not send.resend else ()
+        request = self._request(delivery, send, fallback)
+        maybe = any(record.result == "maybe sent" for record in delivery.records)
+        lost = maybe and not delivery.verification_ids
         try:
-            sent = send_once(self._provider, self._ledger, self._request(delivery, send, fallback))
+            sent = send_once(self._provider, self._ledger, request, lost=lost)
         except DeliveryError as error:
-            if error.maybe_sent:
-                return _recorded(delivery, send, fallback, "maybe sent"), error
+            # a whole plan may be lost: what is left of it stays ours to send
+            if error.maybe_sent or (lost and error.reason is Reason.CONCURRENT):
+                return _recorded(delivery, send, (), "maybe sent"), error
             record = SendRecord(send.channel, send.at_ds, error.reason.name)
             plan = delivery.plan.refused(send)
             return replace(delivery, plan=plan, records=(*delivery.records, record)), error

@@ -60,10 +60,14 @@ class MemoryLedger:
             self._claims.pop(key, None)
 
 
-def send_once(provider: Provider, ledger: SendLedger, request: SendRequest) -> Sent:
+def send_once(
+    provider: Provider, ledger: SendLedger, request: SendRequest, *, lost: bool = False
+) -> Sent:
     """Send, unless this key was sent before; then return the same verification id.
 
     `DeliveryError` with reason IN_PROGRESS if an earlier send of the key has no known answer.
+    `lost`: the answer to an earlier message of this verification was; where the provider says that
+    one is under way, that is it.
     """
     known = ledger.claim(request.key)
     if known is not None:
@@ -73,6 +77,9 @@ def send_once(provider: Provider, ledger: SendLedger, request: SendRequest) -> S
     try:
         sent = provider.send(request)
     except (DeliveryError, InputError) as error:
+        if lost and isinstance(error, DeliveryError) and error.verification_id is not None:
+            ledger.settle(request.key, error.verification_id)
+            return Sent(error.verification_id)
         # what is wrong with the request itself was found before anything was sent
         if isinstance(error, InputError) or not error.maybe_sent:
             ledger.release(request.key)

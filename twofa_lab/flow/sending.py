@@ -188,10 +188,13 @@ def caught_up(
         added = _claim(flow, c, key, delivery.number, sent_at + record.at_ds * 100)
         if not added.new:
             continue
-        price = flow.prices(record.channel, delivery.number.region)
-        verification_id = delivery.verification_ids[-1]
-        challenges.mark_sent(c, added.id, verification_id, price, sent_at + record.at_ds * 100)
-        events.append(run.event(found.user_id, by, record.channel, "sent", price))
+        price, result = flow.prices(record.channel, delivery.number.region), "maybe sent"
+        if delivery.verification_ids:
+            result, verification_id = "sent", delivery.verification_ids[-1]
+            challenges.mark_sent(c, added.id, verification_id, price, sent_at + record.at_ds * 100)
+        else:  # the answer to the plan as a whole was lost
+            challenges.mark_failed(c, added.id, "unknown")
+        events.append(run.event(found.user_id, by, record.channel, result, price))
         spent += price
     if events:
         pending = replace(pending, delivery=after, microusd=pending.microusd + spent)
