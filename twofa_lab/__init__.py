@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twofa_lab.analysis.realism import realism
     from twofa_lab.errors import InputError, LabError, WorkError
     from twofa_lab.replay.explain import explain
+    from twofa_lab.replay.fit import fit_scorer
     from twofa_lab.replay.parity import parity
     from twofa_lab.replay.run import outcomes
     from twofa_lab.risk.policy import Policy
@@ -42,6 +43,7 @@ __all__ = [
     "World",
     "compare",
     "explain",
+    "fit_scorer",
     "load",
     "outcomes",
     "parity",
@@ -66,6 +68,7 @@ _HOMES = {
     "parity": "replay.parity",
     "compare": "analysis.comparison",
     "explain": "replay.explain",
+    "fit_scorer": "replay.fit",
     "realism": "analysis.realism",
 }
 

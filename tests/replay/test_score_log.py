@@ -11,9 +11,13 @@ import pytest
 
 from tests.risk.freeman_oracle import LEVELS, complete, scores_as_it_came
 from twofa_lab.errors import InputError
+from twofa_lab.replay.fit import fit_scorer
 from twofa_lab.replay.score_log import ScoredLog, check_target, score_log
+from twofa_lab.risk.model_file import save_scorer
+from twofa_lab.risk.vector import VECTOR
 from twofa_lab.traffic.readers import read_columns
 from twofa_lab.traffic.readers.rba import RBA_COLUMNS
+from twofa_lab.traffic.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / "data" / "logs"
@@ -212,3 +216,30 @@ def test_scores_replace_no_log_and_leave_no_pieces(tmp_path: Path) -> None:
 def test_an_unknown_scorer_is_refused() -> None:
     with pytest.raises(InputError, match="use one of rules, freeman"):
         scored(LOGS / "rba.csv", "rba", "astrology")
+
+
+# The learned scorer.
+
+
+def test_a_log_is_scored_by_a_fitted_model(world: World, tmp_path: Path) -> None:
+    model = save_scorer(fit_scorer(world, "learned", max_iter=30), tmp_path / "m.skops")
+    log = read_columns(LOGS / "rba.csv", "rba", progress=False)
+    found = score_log(log, "learned", model=model)
+    lines = written(found, tmp_path)
+    right = int(log.columns["password_ok"].sum())
+    assert found.counts["rows_scored"] == len(lines) == right
+    scores = [float(line["score"]) for line in lines]
+    assert all(0.0 < score < 1.0 for score in scores)
+    assert len(set(scores)) > 1
+    named = {reason for line in lines for reason in line["reasons"].split("; ") if reason}
+    assert named <= {signal.name for signal in VECTOR}
+
+
+def test_a_model_and_the_learned_scorer_need_each_other(tmp_path: Path) -> None:
+    log = read_columns(LOGS / "rba.csv", "rba", progress=False)
+    with pytest.raises(InputError, match="needs a model"):
+        score_log(log, "learned")
+    with pytest.raises(InputError, match="rules scorer takes none"):
+        score_log(log, "rules", model=tmp_path / "m.skops")
+    with pytest.raises(InputError, match="No such file"):
+        score_log(log, "learned", model=tmp_path / "m.skops")

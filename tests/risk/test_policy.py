@@ -19,6 +19,7 @@ from twofa_lab.risk.rules import RulePoints
 
 FULL = Policy(
     name="Schritt für Schritt: 2026-q1 # \u2713",
+    unscored="allow",
     challenge_at=0.4,
     deny_at=0.95,
     trust_device_days=14.5,
@@ -31,7 +32,7 @@ FULL = Policy(
         throttle_after=5, first_wait_seconds=15.0, longest_wait_seconds=900.0, lock_after=50
     ),
 )
-"""No setting is the default's."""
+"""No setting is the default's, but for the scorer and its model: those of the rules."""
 
 
 def load(folder: Path, content: str | bytes) -> Policy:
@@ -86,7 +87,7 @@ def test_the_full_policy_changes_every_setting() -> None:
         for key, value in yaml.safe_load(FULL.to_yaml()).items()
         for name in (value if isinstance(value, dict) else [key])
     }
-    assert set(FULL.differences(Policy(name="d"))) == settings_ - {"scorer"}
+    assert set(FULL.differences(Policy(name="d"))) == settings_ - {"scorer", "model"}
 
 
 def test_a_policy_cannot_be_changed_in_place() -> None:
@@ -127,7 +128,7 @@ def test_a_saved_policy_can_be_read_by_people(folder: Path) -> None:
         "channels": ["sms", "voice"],
         "timeout_seconds": 20.0,
     }
-    assert content.splitlines()[1:3] == ["scorer: rules", "challenge_at: 0.4"]
+    assert content.splitlines()[1:4] == ["scorer: rules", "model: null", "unscored: allow"]
 
 
 def test_the_documented_form_loads(folder: Path) -> None:
@@ -338,3 +339,32 @@ def test_any_text_is_a_mapping_or_refused(folder: Path, text: str) -> None:
         lines = ["read"]
     assert isinstance(content, dict)
     assert len(lines) == 1
+
+
+# A scorer's model.
+
+
+@pytest.mark.parametrize("scorer", ["freeman", "learned"])
+def test_a_scorer_that_is_fitted_needs_its_model(folder: Path, scorer: str) -> None:
+    told = refusal(folder, f"name: a\nscorer: {scorer}\n")
+    assert told == f"the {scorer} scorer needs a model: name its file under model"
+
+
+def test_the_rules_take_no_model(folder: Path) -> None:
+    assert "leave model out" in refusal(folder, "name: a\nmodel: b.skops\n")
+
+
+def test_a_model_is_found_beside_the_policy_file_wherever_that_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "models").mkdir()
+    (folder / "policies").mkdir()
+    monkeypatch.chdir(folder)
+    policy = Policy(name="a", scorer="learned", model="models/m.skops")
+    policy.save("policies/a.yaml")
+    assert yaml.safe_load(Path("policies/a.yaml").read_text())["model"] == "../models/m.skops"
+    monkeypatch.chdir("/")
+    found = Policy.load(folder / "policies" / "a.yaml")
+    assert found.model is not None
+    assert Path(found.model).resolve() == (folder / "models" / "m.skops").resolve()
+    assert found.model_copy(update={"model": policy.model}) == policy

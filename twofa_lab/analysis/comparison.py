@@ -16,7 +16,7 @@ from twofa_lab.analysis.claims import Claim, claims_of, claims_sheet
 from twofa_lab.analysis.estimates import Estimate, PairedDifference, PolicyResult, paired, result_of
 from twofa_lab.analysis.totals import Totals, total_of, totals_of_shard
 from twofa_lab.errors import InputError
-from twofa_lab.replay.run import NEEDED
+from twofa_lab.replay.run import needed, ready_for
 from twofa_lab.risk.policy import Policy
 from twofa_lab.sheet import Sheet, interval, markdown_text, money, number, percent
 from twofa_lab.traffic.shards import run_shards
@@ -260,6 +260,7 @@ def compare(
         raise InputError(
             "this log has no potential outcomes: call with_people(scenario, seed) to lend it some"
         )
+    world = ready_for(world, chosen)
     tasks = [
         (_play, (world.source, index, world.facts, chosen, replicates))
         for index in range(len(world.source))
@@ -282,7 +283,7 @@ def compare(
 def _play(
     source: ShardSource, index: int, facts: WorldFacts, policies: list[Policy], replicates: int
 ) -> list[Totals]:
-    return totals_of_shard(source.load(index, NEEDED), facts, policies, replicates, _SALT)
+    return totals_of_shard(source.load(index, needed(policies)), facts, policies, replicates, _SALT)
 
 
 def _ends(estimate: Estimate, text: Any) -> str:

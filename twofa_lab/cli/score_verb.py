@@ -16,10 +16,13 @@ def score(
     logfile: Annotated[Path, typer.Argument(help="A login log.")],
     log_format: Annotated[str, typer.Option("--format", help="rba, openssh or generic.")],
     out: Annotated[Path, typer.Option(help="The CSV of scores to write.")],
-    scorer: Annotated[str, typer.Option(help="rules or freeman.")] = "rules",
+    scorer: Annotated[str, typer.Option(help="rules, freeman or learned.")] = "rules",
     attack_term: Annotated[
         bool, typer.Option("--attack-term", help="freeman: weigh in the log's own block list.")
     ] = False,
+    model: Annotated[
+        Path | None, typer.Option(help="learned: the file of the fitted scorer.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="generic: field=column of the file; repeatable.")
     ] = None,
@@ -32,11 +35,11 @@ def score(
     from twofa_lab.traffic.addresses import mmdb_addresses
     from twofa_lab.traffic.readers import read_columns
 
-    check_scorer(scorer, attack_term=attack_term)  # before a long log is read
+    check_scorer(scorer, attack_term=attack_term, model=model)  # before a long log is read
     check_target(out, logfile)
     addresses = mmdb_addresses(*mmdb) if mmdb else None
     columns = mapping_of(column)
     log = read_columns(logfile, log_format, columns=columns, year=year, addresses=addresses)
-    found = score_log(log, scorer, attack_term=attack_term, progress=True)
+    found = score_log(log, scorer, attack_term=attack_term, model=model, progress=True)
     path = found.to_csv(out, progress=True)
     show(as_json, found.to_dict() | {"path": str(path)}, f"{found}\n\nwritten: {path}")

@@ -19,7 +19,11 @@ import numpy as np
 
 from twofa_lab.compiled import loop, part
 from twofa_lab.replay.challenge import TOTP, Means, Terms, answer_challenge, next_app_code
+from twofa_lab.risk.additive import log_odds_of, probability
 from twofa_lab.risk.decision import ALLOW, DENY, decide, wait_after
+from twofa_lab.risk.features import start_feature_past
+from twofa_lab.risk.freeman import start_account_counts
+from twofa_lab.risk.freeman_loop import FreemanState, freeman_risk, record_freeman
 from twofa_lab.risk.history import (
     TRUST_VOID,
     History,
@@ -28,7 +32,9 @@ from twofa_lab.risk.history import (
     record_failed_password,
     start_account,
 )
+from twofa_lab.risk.learned_loop import LearnedState
 from twofa_lab.risk.signals import BITS, SignalRules, local_hour, read_signals
+from twofa_lab.risk.vector import read_vector, record_row
 from twofa_lab.tables import LINE_TYPES, OUTCOME_NAMES, POTENTIAL_OUTCOMES, Array
 
 __all__ = ["NO_DECISION", "Accounts", "Rows", "Settings", "Written", "replay_rows"]
@@ -64,9 +70,12 @@ class Rows(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """Per account: where its rows start (one entry more than accounts), and its person."""
+    """Per account: where its rows start (one entry more than accounts), how many of them could be
+    completed, and its person.
+    """
 
     starts: Array
+    most_completed: Array
     country: Array
     line_type: Array
     whatsapp: Array
@@ -75,7 +84,8 @@ class Accounts(NamedTuple):
 
 class Settings(NamedTuple):
     """A policy as numbers. `scores` is `RulePoints.table`; `prices` are micro-US$ by (country,
-    channel), whose last row serves accounts of no country. `push_since_success` is the most push
+    channel), whose last row serves accounts of no country. `unscored` is the score of a login that
+    a scorer cannot judge; it is never denied. `push_since_success` is the most push
     requests without a verified second factor, `push_in_window` the most in `push_window_ms`.
     """
 
@@ -86,6 +96,7 @@ class Settings(NamedTuple):
     deny_at: float
     trust_ms: int
     trust_below: float
+    unscored: float
     timeout_ds: int
     max_attempts: int
     allow_weaker: bool
@@ -175,10 +186,16 @@ def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one 
     history: History,
     pushes: Array,
     written: Written,
+    freeman: FreemanState | None,
+    learned: LearnedState | None,
 ) -> None:
     """Play every account's rows in order and write what happened; `written` must be zeroed, with
     `decision` filled with `NO_DECISION`. `pushes` is a workspace of int64, one longer than
     `push_since_success`; see `may_push`.
+
+    `freeman` or `learned` is the state of the scorer that the policy goes by; with neither it goes
+    by the rules. A `learned` that does not decide only notes what it sees. The loop is compiled
+    for each case by itself, so that the rules pay for neither.
     """
     # local names: a compiled loop is slow on the fields of a large tuple
     starts, times, offsets = accounts.starts, rows.time, rows.utc_offset_min
@@ -199,11 +216,16 @@ def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one 
     challenge_at, deny_at, trust_below = (
         settings.challenge_at, settings.deny_at, settings.trust_below,
     )  # fmt: skip
+    unscored, never = settings.unscored, np.inf
     trust_ms, max_attempts = settings.trust_ms, settings.max_attempts
     throttle_after, lock_after = settings.throttle_after, settings.lock_after
     most_failures = rules.burst_count - 1
     for a in range(len(starts) - 1):
-        start_account(history, starts[a + 1] - starts[a])
+        start_account(history, accounts.most_completed[a])
+        if freeman is not None:
+            start_account_counts(freeman.account, accounts.most_completed[a], freeman.values)
+        if learned is not None:
+            start_feature_past(learned.past)
         terms = _terms(settings, homes[a])
         # consecutive wrong passwords and the end of the wait they caused: strangers, own devices
         wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
@@ -223,6 +245,10 @@ def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one 
                 wrong_0, wrong_1, until_0, until_1 = 0, 0, 0, 0
             if signups[i]:
                 record_completed(history, slot, known, time, hour, device, country, region, False)
+                if freeman is not None:
+                    record_freeman(freeman, i)
+                if learned is not None:
+                    record_row(learned.columns, i, learned.past, time)
                 outcomes[i] = _ALLOWED
                 continue
             own = bits & _DEVICE == 0
@@ -239,9 +265,18 @@ def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one 
                     until_0 = time + _wait(wrong_0, settings)
                 outcomes[i] = _WRONG
                 continue
-            score = scores[bits, min(failures, most_failures)]
+            score, limit = scores[bits, min(failures, most_failures)], deny_at
+            if freeman is not None:
+                score = freeman_risk(freeman, i)
+                if score < 0.0:
+                    score, limit = unscored, never
+            if learned is not None:
+                values = learned.values[i & learned.mask]
+                read_vector(learned.columns, i, learned.past, time, bits, failures, values)
+                if learned.decides:
+                    score = probability(log_odds_of(learned.additive, values))
             trusted = is_trusted(history, slot, known, time, trust_ms)
-            decision = decide(score, challenge_at, deny_at, trusted, trust_below)
+            decision = decide(score, challenge_at, limit, trusted, trust_below)
             scored[i] = score
             decisions[i] = decision
             outcome, trusts = _ALLOWED, False
@@ -287,3 +322,7 @@ def replay_rows(  # noqa: C901, PLR0912, PLR0915 - the closed loop stays in one 
                 else:
                     wrong_0 = 0
                 record_completed(history, slot, known, time, hour, device, country, region, trusts)
+                if freeman is not None:
+                    record_freeman(freeman, i)
+                if learned is not None:
+                    record_row(learned.columns, i, learned.past, time)

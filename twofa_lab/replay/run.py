@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from twofa_lab.errors import InputError
 from twofa_lab.factors.push import PushRules
+from twofa_lab.replay.beside import with_beside
 from twofa_lab.replay.loop import NO_DECISION, Accounts, Rows, Settings, Written, replay_rows
+from twofa_lab.risk.freeman import LEVELS, new_account_counts
+from twofa_lab.risk.freeman_loop import FreemanState
+from twofa_lab.risk.freeman_model import Freeman
 from twofa_lab.risk.history import History, new_history
+from twofa_lab.risk.learned import Learned
+from twofa_lab.risk.learned_loop import deciding, noting
+from twofa_lab.risk.model_file import scorer_of
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import MS_PER_DAY, SignalRules
+from twofa_lab.risk.vector import BESIDE, READ, SignalColumns, signal_columns
 from twofa_lab.tables import (
     CHANNELS,
     FACTORS,
@@ -30,8 +39,11 @@ __all__ = [
     "NEEDED",
     "Prepared",
     "frozen",
+    "needed",
     "outcomes",
     "prepare",
+    "ready_for",
+    "replay_and_note",
     "replay_prepared",
     "replay_shard",
     "settings_of",
@@ -39,7 +51,24 @@ __all__ = [
 
 _PO = tuple(column.name for column in POTENTIAL_OUTCOMES)
 NEEDED = (*Rows._fields[:-1], *_PO)
-"""Columns of the logins table that a replay reads."""
+"""Columns of the logins table that a replay reads, if the policy goes by the rules."""
+
+_READ = {"rules": (), "freeman": (*LEVELS, "ip_listed"), "learned": (*READ, *BESIDE)}
+
+
+def needed(policies: Iterable[Policy]) -> tuple[str, ...]:
+    """Columns of the logins table that a replay under these policies reads.
+
+    >>> set(needed([Policy.risk_based()])) == set(NEEDED)
+    True
+    """
+    return tuple(dict.fromkeys([*NEEDED, *(n for p in policies for n in _READ[p.scorer])]))
+
+
+def ready_for(world: World, policies: Iterable[Policy]) -> World:
+    """The world with the columns that these policies' scorers read beside the logins."""
+    return with_beside(world) if any(p.scorer == "learned" for p in policies) else world
+
 
 _EASY = {"po_passkey_works": 1, "po_trusts_device": 1, "po_defeats": 255}
 """Without people everyone holds a passkey that works: passes at once, and no message is sent."""
@@ -65,6 +94,7 @@ def settings_of(
         deny_at=policy.deny_score,
         trust_ms=round((policy.trust_device_days or 0.0) * MS_PER_DAY),
         trust_below=policy.trust_below,
+        unscored=1.0 if policy.unscored == "challenge" else 0.0,
         timeout_ds=round(policy.fallback.timeout_seconds * 10),
         max_attempts=policy.max_attempts,
         allow_weaker=policy.allow_weaker_factor,
@@ -90,11 +120,16 @@ def replay_shard(
 
 
 class Prepared(NamedTuple):
-    """A shard as the compiled loop reads it, good for any number of policies."""
+    """A shard as the compiled loop reads it, good for any number of policies, one at a time.
+
+    `beside` keeps what scorers read beyond `rows`, laid out when first asked for.
+    """
 
     rows: Rows
     accounts: Accounts
     history: History
+    shard: Shard
+    beside: dict[Any, Any]
 
 
 def prepare(shard: Shard, facts: WorldFacts) -> Prepared:
@@ -112,15 +147,17 @@ def prepare(shard: Shard, facts: WorldFacts) -> Prepared:
     for index, name in enumerate(_PO):
         potential[index] = columns.pop(name)
     vocabularies = facts.vocabularies
-    who = (shard.starts, people["country"], people["line_type"], people["whatsapp"], factors)
+    could = np.append(0, np.cumsum(columns["password_ok"] | columns["signup"]))
+    most = np.diff(could[shard.starts])
+    who = (shard.starts, most, people["country"], people["line_type"], people["whatsapp"], factors)
     return Prepared(
         Rows(**{name: frozen(column) for name, column in columns.items()}, po=frozen(potential)),
         Accounts._make(map(frozen, who)),
         new_history(
-            int(np.diff(shard.starts).max(initial=1)),
-            len(vocabularies["country"]),
-            len(vocabularies["region"]),
+            int(most.max(initial=1)), len(vocabularies["country"]), len(vocabularies["region"])
         ),
+        shard,
+        {},
     )
 
 
@@ -134,17 +171,75 @@ def frozen(values: Array) -> Array:
 
 
 def replay_prepared(
-    prepared: Prepared, facts: WorldFacts, policy: Policy, rules: SignalRules
+    prepared: Prepared,
+    facts: WorldFacts,
+    policy: Policy,
+    rules: SignalRules,
+    scorer: Freeman | Learned | None = None,
 ) -> dict[str, Array]:
-    """`replay_shard` for a shard that is laid out already."""
+    """`replay_shard` for a shard that is laid out already. A policy goes by the scorer in its model
+    file, unless one is given.
+    """
+    return _replay(prepared, facts, policy, rules, scorer or scorer_of(policy), note=False)[0]
+
+
+def replay_and_note(
+    prepared: Prepared,
+    facts: WorldFacts,
+    policy: Policy,
+    rules: SignalRules,
+    scorer: Freeman | Learned | None = None,
+) -> tuple[dict[str, Array], Array]:
+    """`replay_prepared`, and the vector of every login that was judged (`risk.vector.VECTOR`):
+    float32, shape (rows, signals), zeros elsewhere. It is what a logger would have seen.
+    """
+    return _replay(prepared, facts, policy, rules, scorer or scorer_of(policy), note=True)
+
+
+def _replay(
+    prepared: Prepared,
+    facts: WorldFacts,
+    policy: Policy,
+    rules: SignalRules,
+    scorer: Freeman | Learned | None,
+    *,
+    note: bool,
+) -> tuple[dict[str, Array], Array]:
     n = len(prepared.rows.time)
     written = Written._make(np.zeros(n, OUTCOMES.column(name).dtype) for name in Written._fields)
     written.decision[:] = NO_DECISION
     settings = settings_of(policy, rules, facts.costs, facts.vocabularies["country"])
-    rows, accounts, history = prepared
     pushes = np.zeros(1 + settings.push_since_success, np.int64)
-    replay_rows(rows, accounts, settings, rules, history, pushes, written)
-    return written._asdict()
+    freeman = learned = None
+    additive = scorer.additive if isinstance(scorer, Learned) else None
+    if isinstance(scorer, Freeman):
+        freeman = _freeman_state(prepared, facts, scorer)
+    if note:
+        learned = noting(_signal_columns(prepared, facts), additive)
+    elif additive is not None:
+        learned = deciding(_signal_columns(prepared, facts), additive)
+    replay_rows(
+        prepared.rows, prepared.accounts, settings, rules, prepared.history, pushes, written,
+        freeman, learned,
+    )  # fmt: skip
+    return written._asdict(), learned.values if learned is not None else np.empty((0, 0))
+
+
+def _signal_columns(prepared: Prepared, facts: WorldFacts) -> SignalColumns:
+    if "signals" not in prepared.beside:
+        found = signal_columns(prepared.shard.logins, facts.vocabularies)
+        prepared.beside["signals"] = found
+    return prepared.beside["signals"]
+
+
+def _freeman_state(prepared: Prepared, facts: WorldFacts, scorer: Freeman) -> FreemanState:
+    if scorer not in prepared.beside:
+        codes, shares = scorer.columns(prepared.shard.logins, facts.vocabularies)
+        sizes = codes.max(axis=1, initial=-1).astype(np.int64) + 1
+        account = new_account_counts(int(prepared.accounts.most_completed.max(initial=1)), sizes)
+        state = FreemanState(frozen(codes), frozen(shares), account, int(sizes.sum()))
+        prepared.beside[scorer] = state
+    return prepared.beside[scorer]
 
 
 def outcomes(world: World, policy: Policy, *, limit: int | None = 1_000_000) -> pd.DataFrame:
@@ -159,7 +254,7 @@ def outcomes(world: World, policy: Policy, *, limit: int | None = 1_000_000) -> 
     True
     """
     parts, rows = [], 0
-    for shard in world.shards():
+    for shard in ready_for(world, [policy]).shards():
         columns = replay_shard(shard, world.facts, policy)
         parts.append({"login_id": shard.logins["login_id"], **columns})
         rows += shard.rows

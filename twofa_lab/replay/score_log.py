@@ -20,8 +20,11 @@ import pyarrow.csv as pacsv
 from tqdm import tqdm
 
 from twofa_lab.errors import InputError, WorkError
+from twofa_lab.replay.beside import beside
 from twofa_lab.risk.freeman import LEVELS
 from twofa_lab.risk.freeman_model import score_as_it_came
+from twofa_lab.risk.learned import Learned
+from twofa_lab.risk.model_file import load_scorer
 from twofa_lab.risk.score_rules import score_by_rules
 from twofa_lab.risk.scored import UNSCORED, Scored
 from twofa_lab.sheet import Sheet, number
@@ -31,6 +34,7 @@ from twofa_lab.traffic.readers.reading import LogRead
 __all__ = ["SCORERS", "ScoredLog", "check_scorer", "check_target", "score_log"]
 
 Advance = Callable[[float], object]
+_LEARNED = "learned"
 
 _CHUNK = 1 << 18
 _COLUMNS = ("row_index", "login_id", "user_id", "score", "reasons")
@@ -152,27 +156,40 @@ def check_target(out: str | Path, logfile: str | Path) -> None:
         raise InputError(f"{target}: is the log itself; write the scores to another file")
 
 
-def check_scorer(scorer: str, *, attack_term: bool = False) -> None:
-    """Raise `InputError` unless it is one of `SCORERS` and takes this option."""
+def check_scorer(
+    scorer: str, *, attack_term: bool = False, model: str | Path | None = None
+) -> None:
+    """Raise `InputError` unless it is one of `SCORERS` and takes these options."""
     if scorer not in SCORERS:
         raise InputError(f"unknown scorer {scorer!r}: use one of {', '.join(SCORERS)}")
+    if scorer == _LEARNED and model is None:
+        raise InputError("the learned scorer needs a model: name its file with --model FILE")
+    if scorer != _LEARNED and model is not None:
+        raise InputError(f"a model is for the learned scorer; the {scorer} scorer takes none here")
     if attack_term and scorer != "freeman":
         raise InputError(f"the attack term is freeman's; the {scorer} scorer has none")
 
 
 def score_log(
-    log: LogRead, scorer: str, *, attack_term: bool = False, progress: bool = False
+    log: LogRead,
+    scorer: str,
+    *,
+    attack_term: bool = False,
+    model: str | Path | None = None,
+    progress: bool = False,
 ) -> ScoredLog:
     """Score every login of a log that has what the scorer needs.
 
     `scorer` is one of `SCORERS`. `attack_term` (freeman) weighs an address by whether it is on the
-    block list that the log names (`ip_listed`). `progress`: a bar on standard error when it takes
-    over a second. `InputError` for a scorer that is none, and for one that this kind of log cannot
-    feed.
+    block list that the log names (`ip_listed`). `model` is the learned scorer's file. `progress`: a
+    bar on standard error when it takes over a second. `InputError` for a scorer that is none, and
+    for one that this kind of log cannot feed.
     """
-    check_scorer(scorer, attack_term=attack_term)
+    check_scorer(scorer, attack_term=attack_term, model=model)
     with _bar(log, "scoring", progress) as bar:
-        return ScoredLog(scorer, log, SCORERS[scorer](log, attack_term, bar.update))
+        if model is not None:
+            return ScoredLog(scorer, log, _score_learned(log, model, bar.update))
+        return ScoredLog(scorer, log, _BY_NAME[scorer](log, attack_term, bar.update))
 
 
 def _bar(what: Any, verb: str, progress: bool) -> Any:
@@ -202,8 +219,18 @@ def _score_rules(log: LogRead, attack_term: bool, advance: Advance) -> Scored:  
     return score_by_rules(log.columns, log.vocabularies, advance=advance)
 
 
-SCORERS: dict[str, Callable[[LogRead, bool, Advance], Scored]] = {
+def _score_learned(log: LogRead, model: str | Path, advance: Advance) -> Scored:
+    scorer = load_scorer(model)
+    if not isinstance(scorer, Learned):
+        raise InputError(f"{model}: is not a learned scorer")
+    table = {**log.columns} | beside(log.columns, log.vocabularies)
+    return scorer.score(table, log.vocabularies, advance=advance)
+
+
+_BY_NAME: dict[str, Callable[[LogRead, bool, Advance], Scored]] = {
     "rules": _score_rules,
     "freeman": _score_freeman,
 }
-"""Scorers of a log by name; each tells of logins as they are done."""
+
+SCORERS = (*_BY_NAME, _LEARNED)
+"""Scorers of a log by name."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twofa_lab.compiled import loop
+from twofa_lab.errors import InputError
 from twofa_lab.risk.decision import decide
 from twofa_lab.risk.history import (
     NEVER_SEEN,
@@ -63,6 +64,9 @@ class Assessment(NamedTuple):
 class Assessor:
     """Judges logins under one policy; keeps nothing between them, so threads may share it.
 
+    `InputError` for a policy that goes by a fitted scorer: the store does not keep what one needs
+    of an account's past.
+
     >>> past = StoredHistory(0, None, None, {}, frozenset(), frozenset(), (0,) * 24, ())
     >>> login = LoginFacts(1_767_614_400_000, 0, "a-cookie", "GB", "London")
     >>> found = Assessor(Policy.risk_based()).assess(past, login)
@@ -71,6 +75,11 @@ class Assessor:
     """
 
     def __init__(self, policy: Policy, rules: SignalRules | None = None) -> None:
+        if policy.scorer != "rules":
+            raise InputError(
+                f"policy {policy.name}: the real flow judges by the rules alone, and this policy "
+                f"goes by {policy.scorer}; replay it, or set scorer: rules"
+            )
         self.policy = policy
         self.rules = rules or SignalRules()
         self._scores = policy.points.table(self.rules)

@@ -69,19 +69,25 @@ def explain_decision(
     decision: str,
     trusted: bool,
     outcome: str,
+    score: float | None = None,
+    told: tuple[dict[str, float], tuple[str, ...]] | None = None,
 ) -> Explanation:
     """Put a decision into words. `bits` is the signal mask, `trusted` whether trust lifted a
-    challenge.
+    challenge. A fitted scorer hands over its `score`, and `told`: what each part added, and its
+    reasons in words.
 
     >>> print(explain_decision(7, Policy.risk_based(), 0b01001, 0, "challenge", False, "verified"))
     risk-based challenged login 7: score 0.70 reaches 0.45; then verified
       - +0.50 new_device: no completed login on this device in the last 30 days
       - +0.20 odd_hour: an hour at which this account hardly ever logs in
     """
-    points = policy.points.contributions(bits, failures)
-    score = policy.points.score(bits, failures)
-    ordered = sorted(points.items(), key=lambda item: -item[1])
-    reasons = [f"+{p:.2f} {n}: {_WORDS[n].format(failures=failures)}" for n, p in ordered]
+    if told is None:
+        points = policy.points.contributions(bits, failures)
+        ordered = sorted(points.items(), key=lambda item: -item[1])
+        reasons = [f"+{p:.2f} {n}: {_WORDS[n].format(failures=failures)}" for n, p in ordered]
+    else:
+        points, reasons = told[0], list(told[1])
+    score = policy.points.score(bits, failures) if score is None else score
     if trusted:
         reasons.append(f"-- trusted device: lifts challenges below {policy.trust_below}")
     return Explanation(
@@ -97,19 +103,26 @@ def explain_decision(
     )
 
 
+def _short(score: float) -> str:
+    """Two decimals, more where a probability is small."""
+    return f"{score:.2f}" if score >= 0.1 or score == 0.0 else f"{score:.2g}"
+
+
 def _summary(
     login_id: int, policy: Policy, score: float, decision: str, trusted: bool, outcome: str
 ) -> str:
     if decision == "none":
         return f"{policy.name} did not score login {login_id}: it ended as {outcome}"
     if decision == "deny":
-        return f"{policy.name} denied login {login_id}: score {score:.2f} reaches {policy.deny_at}"
+        return (
+            f"{policy.name} denied login {login_id}: score {_short(score)} reaches {policy.deny_at}"
+        )
     if decision == "challenge":
         return (
-            f"{policy.name} challenged login {login_id}: score {score:.2f} reaches "
+            f"{policy.name} challenged login {login_id}: score {_short(score)} reaches "
             f"{policy.challenge_at}; then {outcome}"
         )
     if trusted:
-        return f"{policy.name} allowed login {login_id}: score {score:.2f}, on a trusted device"
+        return f"{policy.name} allowed login {login_id}: score {_short(score)}, on a trusted device"
     limit = "it never asks" if policy.challenge_at is None else f"below {policy.challenge_at}"
-    return f"{policy.name} allowed login {login_id}: score {score:.2f}, {limit}"
+    return f"{policy.name} allowed login {login_id}: score {_short(score)}, {limit}"

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "FeaturePast",
     "Features",
     "browser_families",
+    "browser_family",
     "distance_km",
     "new_feature_past",
     "read_features",
@@ -84,8 +86,18 @@ def browser_families(browsers: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
     ([0, 1, 1], ('Chrome Mobile', 'Firefox'))
     """
     names: dict[str, int] = {}
-    codes = [names.setdefault(_VERSION.sub("", text) or text, len(names)) for text in browsers]
+    codes = [names.setdefault(browser_family(text), len(names)) for text in browsers]
     return np.array(codes, np.int16), tuple(names)
+
+
+@lru_cache(maxsize=4096)
+def browser_family(browser: str) -> str:
+    """A browser's name up to the version.
+
+    >>> browser_family("Chrome Mobile 46.0.2490")
+    'Chrome Mobile'
+    """
+    return _VERSION.sub("", browser) or browser
 
 
 @part

@@ -37,6 +37,7 @@ from twofa_lab.risk.freeman import (
     walk_global,
 )
 from twofa_lab.risk.freeman_explain import FreemanExplanation, explain_login
+from twofa_lab.risk.model_card import ModelCard
 from twofa_lab.risk.scored import Scored
 from twofa_lab.tables import Array
 
@@ -121,6 +122,7 @@ class Freeman:
     book: Codebook
     counts: GlobalCounts
     attack_term: bool = False
+    card: ModelCard | None = None
 
     @classmethod
     def fit(
@@ -159,6 +161,20 @@ class Freeman:
         shares = np.zeros((3, len(counted.rows)))
         read_global(self.counts, counted.codes, shares)
         return _scored(table, counted, shares, self.attack_term, advance)
+
+    def columns(self, table: Table, vocabularies: Words) -> tuple[Array, Array]:
+        """What a closed loop reads of each row: codes (levels, rows), int32, -1 where a value is
+        missing; and the global part (3, rows), with the attack term in the last where it is on.
+        """
+        codes = self.book.codes({name: table[name] for name in LEVELS}, vocabularies)
+        shares = np.zeros((3, codes.shape[1]))
+        whole = np.flatnonzero((codes != MISSING).all(axis=0))
+        found = np.zeros((3, len(whole)))
+        read_global(self.counts, np.ascontiguousarray(codes[:, whole]), found)
+        shares[:, whole] = found
+        if self.attack_term:
+            shares[2] *= np.where(table["ip_listed"], P_ATTACK_LISTED, P_ATTACK_UNLISTED)
+        return codes, shares
 
     def account(self) -> FreemanAccount:
         """A new account, to score its logins one at a time."""

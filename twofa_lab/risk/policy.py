@@ -67,6 +67,10 @@ class Policy(_Strict):
     only while the score stays below `trust_below`. `allow_weaker_factor`: a person whose strongest
     factor does not work may use another enrolled one, and so may an attacker.
 
+    `model` is the file of a fitted scorer (freeman, learned); in a policy file it is relative to
+    that file. `unscored`: what becomes of a login that the scorer cannot judge, such as an
+    account's first by freeman. The rules need neither.
+
     >>> Policy.risk_based().challenge_at
     0.45
     >>> Policy.risk_based() == Policy.named("risk-based")
@@ -74,7 +78,9 @@ class Policy(_Strict):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
-    scorer: Literal["rules"] = "rules"
+    scorer: Literal["rules", "freeman", "learned"] = "rules"
+    model: Annotated[str, Field(min_length=1)] | None = None
+    unscored: Literal["challenge", "allow"] = "challenge"
     challenge_at: _Share | None = 0.45
     deny_at: _Share | None = None
     trust_device_days: Annotated[float, Field(gt=0, le=365)] | None = 30.0
@@ -84,6 +90,14 @@ class Policy(_Strict):
     allow_weaker_factor: bool = True
     points: RulePoints = RulePoints()
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _has_model(self) -> Policy:
+        if self.scorer == "rules" and self.model is not None:
+            raise ValueError("the rules take points and no model; leave model out")
+        if self.scorer != "rules" and self.model is None:
+            raise ValueError(f"the {self.scorer} scorer needs a model: name its file under model")
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Policy:
@@ -132,9 +146,12 @@ class Policy(_Strict):
         """The policy in a YAML file; `InputError` names the file and key of what is wrong."""
         content = read_yaml(path)
         try:
-            return cls.model_validate(content)
+            found = cls.model_validate(content)
         except (ValidationError, InputError) as error:
             raise input_error(path, error) from None
+        if found.model is None:
+            return found
+        return found.model_copy(update={"model": str(Path(path).parent / found.model)})
 
     def to_yaml(self) -> str:
         """The policy as a file's text.
@@ -148,8 +165,12 @@ class Policy(_Strict):
     def save(self, path: str | Path) -> Path:
         """Write the policy to a YAML file and return its path; `WorkError` where that fails."""
         target = Path(path)
+        moved = self
+        if self.model is not None:
+            beside = os.path.relpath(self.model, target.parent)
+            moved = self.model_copy(update={"model": beside})
         try:
-            target.write_text(self.to_yaml(), encoding="utf-8")
+            target.write_text(moved.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise WorkError(f"{target}: {error.strerror or error}") from None
         return target
