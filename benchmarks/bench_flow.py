@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import tempfile
 import time
 from collections import defaultdict
@@ -27,48 +28,39 @@ from typing import Any
 import numpy as np
 
 import twofa_lab as lab
-from twofa_lab.delivery.carrier import ScriptedCarrier
-from twofa_lab.delivery.exchange import Exchange
 from twofa_lab.delivery.providers.simulated import SimulatedProvider
-from twofa_lab.factors.passkeys import RelyingParty
 from twofa_lab.flow import answer, login
 from twofa_lab.flow.importing import Import, import_accounts
 from twofa_lab.flow.passwords import Argon2Passwords
-from twofa_lab.flow.rehearsal import Clock
-from twofa_lab.flow.service import Flow, FlowRules
+from twofa_lab.flow.rehearsal import Rehearsal
+from twofa_lab.flow.service import FlowRules
 from twofa_lab.replay.enrolled import FastPasswords, Numbers
 from twofa_lab.risk.assess import LoginFacts
 from twofa_lab.store import engine as database
 from twofa_lab.store import history
 from twofa_lab.store.engine import connect, read, write
 from twofa_lab.store.keyring import Keyring
-from twofa_lab.store.migrations import upgrade
 from twofa_lab.store.statements import Prepared
 
 NOW = 1_767_614_400_000
 USERS = 200
-RP = RelyingParty("example.com", "Example", ("https://example.com",))
 
 
 class Bench:
     """A flow over a file, accounts with a phone, and the phones."""
 
     def __init__(self, folder: Path) -> None:
-        self.clock = Clock(NOW)
-        self.carrier = ScriptedCarrier()
-        self.exchange = Exchange(self.carrier, self.clock)
         engine = connect(str(folder / "flow.db"), create=True)
-        upgrade(engine)
-        self.flow = Flow(
-            engine,
-            Keyring.generate(),
-            SimulatedProvider(self.exchange),
+        stage = Rehearsal.open(
             lab.Policy.universal(),
-            RP,
+            engine=engine,
             passwords=FastPasswords(),
-            clock=self.clock,
             rules=FlowRules(pumping=None),
+            random_bytes=secrets.token_bytes,  # production's, which takes longer
+            randbelow=secrets.randbelow,
         )
+        self.flow, self.clock, self.exchange = stage.flow, stage.clock, stage.phones.exchange
+        self.clock.now = NOW
         numbers = Numbers()
         self.numbers = [numbers.next("GB", "mobile") for _ in range(USERS)]
         hashed = self.flow.passwords.hash("correct horse")
@@ -80,7 +72,7 @@ class Bench:
             ],
         )
         for number in self.numbers:
-            self.carrier.script(number, {"sms": 35, "whatsapp": None, "voice": 60})
+            stage.phones.carrier.script(number, {"sms": 35, "whatsapp": None, "voice": 60})
         with write(engine) as c:
             for user in range(USERS):
                 for n in range(200):

@@ -16,7 +16,7 @@ import twofa_lab as lab
 import twofa_lab.replay.parity as played
 from tests.replay.played_worlds import wild
 from twofa_lab.factors.push import PushRules
-from twofa_lab.flow import answer, offers
+from twofa_lab.flow import answer, offers, rehearsal
 from twofa_lab.flow.service import Flow, FlowRules
 from twofa_lab.replay.parity import Parity, Stage, parity
 from twofa_lab.risk.policy import Fallback, Limits, Policy
@@ -114,7 +114,7 @@ def flow_policy(**changes: object) -> Callable[[pytest.MonkeyPatch], None]:
             flow = Flow(*given, **more)
             return replace(flow, policy=flow.policy.model_copy(update=changes))
 
-        patch.setattr(played, "Flow", other)
+        patch.setattr(rehearsal, "Flow", other)
 
     return mutate
 

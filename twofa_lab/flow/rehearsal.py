@@ -1,17 +1,20 @@
 """A complete service on a stage: simulated phones, a clock that one moves, nothing that leaves.
 
-For notebooks, benchmarks and simulated people. The flow is the real one; only what surrounds it is
-played: the carrier, the phones behind it, the outbox, the time and the randomness. The same seed
-gives the same codes and keys, so nothing here may ever serve real people.
+For notebooks, benchmarks and simulated people: `parity` plays its worlds on it. The flow is the
+real one; only what surrounds it is played: the carrier, the phones behind it, the outbox, the time
+and the randomness. The same seed gives the same codes and keys, so nothing here may ever serve real
+people.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Engine
 
+from twofa_lab.catalog.factors import FACTOR_FACTS
 from twofa_lab.delivery import phone
 from twofa_lab.delivery.carrier import ScriptedCarrier
 from twofa_lab.delivery.exchange import Exchange
@@ -30,6 +33,12 @@ __all__ = ["Clock", "Phones", "Rehearsal"]
 
 MONDAY = 1_767_603_600_000
 """2026-01-05 09:00 UTC, when a rehearsal begins."""
+
+_PRICES = {
+    facts.channel: round(1_000_000 * sum(facts.cost_usd) / 2)
+    for facts in FACTOR_FACTS
+    if facts.factor == "otp"
+}
 
 
 @dataclass
@@ -80,27 +89,29 @@ class Rehearsal:
     rng: random.Random = field(repr=False)
 
     @classmethod
-    def open(cls, policy: Policy, seed: int = 7, engine: Engine | None = None) -> Rehearsal:
+    def open(
+        cls, policy: Policy, seed: int = 7, engine: Engine | None = None, **changed: Any
+    ) -> Rehearsal:
         """Raise the curtain, over a database in memory or over `engine`, which is brought up to
-        date.
+        date. `changed` are other values of `Flow`'s fields; as it is, every phone has WhatsApp and
+        a message costs the middle of the catalogue's range.
         """
         clock, rng = Clock(), random.Random(seed)  # noqa: S311 - a stage, the same every time
         phones = Phones(clock)
         engine = connect("sqlite://") if engine is None else engine
         upgrade(engine)
-        flow = Flow(
-            engine,
-            Keyring.generate(),
-            phones.provider,
-            policy,
-            RelyingParty("example.com", "Example", ("https://example.com",)),
-            outbox=phones,
-            passwords=Argon2Passwords(passes=1, memory_kib=8),
-            clock=clock,
-            random_bytes=rng.randbytes,
-            randbelow=rng.randrange,
-            has_whatsapp=lambda _number: True,
-        )
+        rp = RelyingParty("example.com", "Example", ("https://example.com",))
+        values: dict[str, Any] = {
+            "outbox": phones,
+            "passwords": Argon2Passwords(passes=1, memory_kib=8),
+            "prices": lambda channel, _country: _PRICES[channel],
+            "clock": clock,
+            "random_bytes": rng.randbytes,
+            "randbelow": rng.randrange,
+            "has_whatsapp": lambda _number: True,
+            **changed,
+        }
+        flow = Flow(engine, Keyring.generate(), phones.provider, policy, rp, **values)
         return cls(flow, clock, phones, rng)
 
     def wait(self, *, seconds: float = 0, days: float = 0) -> int:

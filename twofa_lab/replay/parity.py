@@ -8,7 +8,6 @@ What a notebook says of a policy is what production would do.
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,10 +19,9 @@ from sqlalchemy import Engine
 from tqdm import tqdm
 
 from twofa_lab.errors import InputError
-from twofa_lab.factors.passkeys import RelyingParty
 from twofa_lab.flow import login
-from twofa_lab.flow.rehearsal import Clock, Phones
-from twofa_lab.flow.service import Flow, FlowRules
+from twofa_lab.flow.rehearsal import Rehearsal
+from twofa_lab.flow.service import FlowRules
 from twofa_lab.flow.step import Step
 from twofa_lab.replay.acting import Actor
 from twofa_lab.replay.challenge import Means
@@ -35,8 +33,6 @@ from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.sheet import Sheet
 from twofa_lab.store.engine import connect
-from twofa_lab.store.keyring import Keyring
-from twofa_lab.store.migrations import upgrade
 from twofa_lab.tables import (
     ATTACKS,
     CHANNELS,
@@ -179,29 +175,19 @@ class Stage:
         self.world, self.policy = world, policy
         self.words = world.facts.vocabularies
         self.settings = settings_of(policy, SignalRules(), world.facts.costs, self.words["country"])
-        self.clock = Clock()
-        self.phones = Phones(self.clock)
         self.country = -1
-        rng = random.Random(seed)  # noqa: S311 - simulated: the same seed, the same run
-        engine = connect("sqlite://") if database is None else _new_file(Path(database))
-        upgrade(engine)
-        self.flow = Flow(
-            engine,
-            Keyring.generate(),
-            self.phones.provider,
+        stage = Rehearsal.open(
             policy,
-            RelyingParty("example.com", "Example", ("https://example.com",)),
-            outbox=self.phones,
+            seed,
+            None if database is None else _new_file(Path(database)),
             passwords=FastPasswords(),
             rules=FlowRules(send_limits=None),
             prices=lambda channel, _country: int(
                 self.settings.prices[self.country, CHANNELS.index(channel)]
             ),
-            clock=self.clock,
-            random_bytes=rng.randbytes,
-            randbelow=rng.randrange,
         )
-        self.settler = Settler(self.flow, Identities(seed), self.words, rng.randbytes)
+        self.flow, self.clock, self.phones = stage.flow, stage.clock, stage.phones
+        self.settler = Settler(self.flow, Identities(seed), self.words, stage.rng.randbytes)
 
     def rows(self) -> Iterator[Row]:
         """Every login played, in the world's order."""
