@@ -24,8 +24,8 @@ __all__ = ["allocating", "loop", "mix", "part", "sources"]
 def sources() -> list[Path]:
     """Every file whose code or constants end up in machine code."""
     package = Path(__file__).parent
-    alone = ("compiled.py", "tables.py", "analysis/curve.py", "analysis/totals.py")
-    files = [package / name for name in alone]
+    analysis = (f"analysis/{name}.py" for name in ("curve", "segments", "totals"))
+    files = [package / name for name in ("compiled.py", "tables.py", *analysis)]
     for room in ("catalog", "risk", "replay", "traffic"):
         files += (package / room).glob("*.py")
     return sorted(files)

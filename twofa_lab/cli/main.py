@@ -14,8 +14,10 @@ import typer
 from twofa_lab.cli.audit_verbs import audit
 from twofa_lab.cli.monitor_verb import monitor
 from twofa_lab.cli.parity_verb import parity
+from twofa_lab.cli.policy_verbs import policy
 from twofa_lab.cli.provider_verb import provider
 from twofa_lab.cli.score_verb import score
+from twofa_lab.cli.tune_verb import tune
 from twofa_lab.cli.verbs import app
 from twofa_lab.errors import LabError
 
@@ -25,7 +27,9 @@ app.command()(provider)
 app.command()(score)
 app.command()(parity)
 app.command()(monitor)
+app.command()(tune)
 app.add_typer(audit)
+app.add_typer(policy)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -220,18 +220,6 @@ def scenarios(as_json: Json = False) -> None:
 
 
 @app.command()
-def policy(
-    name: Annotated[str, typer.Argument(help="A built-in policy or a policy file.")],
-    as_json: Json = False,
-) -> None:
-    """Print a policy as the YAML that --policy takes: save it, change it, compare it."""
-    from twofa_lab.risk.policy import Policy
-
-    found = Policy.named(name)
-    show(as_json, found.model_dump(mode="json"), found.to_yaml().rstrip())
-
-
-@app.command()
 def demo(
     scenario: Annotated[str, typer.Option(help="A shipped scenario or a file.")] = "us-consumer",
     users: Users = 50_000,
