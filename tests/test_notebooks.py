@@ -26,8 +26,14 @@ KEY_FIGURES = {
         "choices are on the frontier", "whatsapp > sms", "cents saved", "in the incident",
         "costs least",
     ),
+    "07_signup_ab_test": (
+        "sample ratio", "not worse by 3.00 points", "1.96 at each of 28 looks", "bound",
+        "worse by the margin", "Miettinen-Nurminen", "CUPED", "Ship treatment", "true effect",
+        "in-line passkey: ",
+    ),
 }  # fmt: skip
 LEAST_COMPARED = {
+    "07_signup_ab_test": 15,
     "01_universal_vs_risk_based": 9,
     "02_replay_your_own_logs": 16,
     "03_one_login": 12,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,26 @@ class SignupWorld:
     def visitors(self) -> int:
         """How many there are."""
         return sum(len(shard.day) for shard in self.shards)
+
+    def redrawn(
+        self,
+        seed: int,
+        visitors: int | None = None,
+        *,
+        workers: int | None = None,
+        executor: Executor | None = None,
+    ) -> SignupWorld:
+        """Other visitors of the same settings, by default as many."""
+        many = self.visitors if visitors is None else visitors
+        if not 1 <= many <= _MOST:
+            raise InputError(f"visitors must be from 1 to {_MOST:,}, not {many:,}")
+        sizes = [min(_SHARD, many - start) for start in range(0, many, _SHARD)]
+        tasks = [
+            (draw_visitors, (n, Streams(seed, index), self.settings, self.scenario))
+            for index, n in enumerate(sizes)
+        ]
+        shards = run_shards(tasks, "drawing visitors", executor, workers, progress=False)
+        return replace(self, seed=seed, shards=tuple(shards))
 
     def outcomes(self, arm: Arm, workers: int | None = None) -> SignupTable:
         """What every visitor does if all meet this arm.
@@ -151,17 +171,10 @@ def signup_world(
     >>> bool(forced["signed_up"].mean() < phone["signed_up"].mean())
     True
     """
-    if not 1 <= visitors <= _MOST:
-        raise InputError(f"visitors must be from 1 to {_MOST:,}, not {visitors:,}")
     if not isinstance(settings, SignupSettings):
         settings = SignupSettings.load(settings)
-    base = Scenario.load(settings.scenario)
-    sizes = [min(_SHARD, visitors - start) for start in range(0, visitors, _SHARD)]
-    tasks = [
-        (draw_visitors, (n, Streams(seed, index), settings, base)) for index, n in enumerate(sizes)
-    ]
-    shards = run_shards(tasks, "drawing visitors", executor, workers, progress=False)
-    return SignupWorld(settings, base, seed, tuple(shards))
+    nobody = SignupWorld(settings, Scenario.load(settings.scenario), seed, ())
+    return nobody.redrawn(seed, visitors, workers=workers, executor=executor)
 
 
 def _shares(arms: Mapping[str, Arm], shares: Mapping[str, float] | None) -> dict[str, float]:
