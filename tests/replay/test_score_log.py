@@ -235,10 +235,16 @@ def test_a_log_is_scored_by_a_fitted_model(world: World, tmp_path: Path) -> None
     assert named <= {signal.name for signal in VECTOR}
 
 
-def test_a_model_and_the_learned_scorer_need_each_other(tmp_path: Path) -> None:
+def test_without_a_model_the_learned_scorer_says_what_it_was_fitted_on() -> None:
     log = read_columns(LOGS / "rba.csv", "rba", progress=False)
-    with pytest.raises(InputError, match="needs a model"):
-        score_log(log, "learned")
+    found = score_log(log, "learned")
+    assert found.counts["rows_scored"] > 0
+    assert found.to_dict()["notes"][-1].startswith("fitted on simulated traffic (us-consumer")
+    assert "fitted on simulated traffic" in str(found)
+
+
+def test_a_model_is_refused_where_it_cannot_serve(tmp_path: Path) -> None:
+    log = read_columns(LOGS / "rba.csv", "rba", progress=False)
     with pytest.raises(InputError, match="rules scorer takes none"):
         score_log(log, "rules", model=tmp_path / "m.skops")
     with pytest.raises(InputError, match="No such file"):

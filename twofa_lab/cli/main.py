@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from twofa_lab.cli.audit_verbs import audit
+from twofa_lab.cli.fit_verb import fit
 from twofa_lab.cli.monitor_verb import monitor
 from twofa_lab.cli.parity_verb import parity
 from twofa_lab.cli.policy_verbs import policy
@@ -27,6 +28,7 @@ app.command()(provider)
 app.command()(score)
 app.command()(parity)
 app.command()(monitor)
+app.command()(fit)
 app.command()(tune)
 app.add_typer(audit)
 app.add_typer(policy)

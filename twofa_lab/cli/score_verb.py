@@ -21,7 +21,7 @@ def score(
         bool, typer.Option("--attack-term", help="freeman: weigh in the log's own block list.")
     ] = False,
     model: Annotated[
-        Path | None, typer.Option(help="learned: the file of the fitted scorer.")
+        Path | None, typer.Option(help="learned: a fitted scorer's file, as fit writes it.")
     ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="generic: field=column of the file; repeatable.")

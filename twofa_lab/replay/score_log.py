@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from twofa_lab.errors import InputError, WorkError
 from twofa_lab.replay.beside import beside
+from twofa_lab.replay.fit import fit_scorer
 from twofa_lab.risk.freeman import LEVELS
 from twofa_lab.risk.freeman_model import score_as_it_came
 from twofa_lab.risk.learned import Learned
@@ -30,6 +31,7 @@ from twofa_lab.risk.scored import UNSCORED, Scored
 from twofa_lab.sheet import Sheet, number
 from twofa_lab.tables import LOGINS, Array
 from twofa_lab.traffic.readers.reading import LogRead
+from twofa_lab.traffic.simulate import simulate
 
 __all__ = ["SCORERS", "ScoredLog", "check_scorer", "check_target", "score_log"]
 
@@ -47,6 +49,7 @@ class ScoredLog:
     scorer: str
     log: LogRead
     scored: Scored
+    fitted_on: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -126,7 +129,8 @@ class ScoredLog:
         if len(scores):
             for share in (50, 90, 99, 100):
                 rows.append((f"score, {share} % at most", f"{np.percentile(scores, share):.4g}"))
-        return Sheet(f"{self.scorer} on {self.log.reading.path}", ("", "count"), tuple(rows))
+        title = f"{self.scorer} on {self.log.reading.path}"
+        return Sheet(title, ("", "count"), tuple(rows), self.fitted_on)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -136,7 +140,7 @@ class ScoredLog:
             "format": reading.format,
             "unscored": self.unscored,
             "rejected": reading.to_dict()["rejected"],
-            "notes": list(reading.notes),
+            "notes": [*reading.notes, *filter(None, [self.fitted_on])],
         }
 
     def __str__(self) -> str:
@@ -162,8 +166,6 @@ def check_scorer(
     """Raise `InputError` unless it is one of `SCORERS` and takes these options."""
     if scorer not in SCORERS:
         raise InputError(f"unknown scorer {scorer!r}: use one of {', '.join(SCORERS)}")
-    if scorer == _LEARNED and model is None:
-        raise InputError("the learned scorer needs a model: name its file with --model FILE")
     if scorer != _LEARNED and model is not None:
         raise InputError(f"a model is for the learned scorer; the {scorer} scorer takes none here")
     if attack_term and scorer != "freeman":
@@ -181,14 +183,18 @@ def score_log(
     """Score every login of a log that has what the scorer needs.
 
     `scorer` is one of `SCORERS`. `attack_term` (freeman) weighs an address by whether it is on the
-    block list that the log names (`ip_listed`). `model` is the learned scorer's file. `progress`: a
-    bar on standard error when it takes over a second. `InputError` for a scorer that is none, and
-    for one that this kind of log cannot feed.
+    block list that the log names (`ip_listed`). `model` is the learned scorer's file; without one
+    it is fitted on simulated traffic, which the result then says. `progress`: a bar on standard
+    error when it takes over a second. `InputError` for a scorer that is none, and for one that this
+    kind of log cannot feed.
     """
     check_scorer(scorer, attack_term=attack_term, model=model)
     with _bar(log, "scoring", progress) as bar:
-        if model is not None:
-            return ScoredLog(scorer, log, _score_learned(log, model, bar.update))
+        if scorer == _LEARNED:
+            found, fitted_on = _learned(model)
+            table = {**log.columns} | beside(log.columns, log.vocabularies)
+            scored = found.score(table, log.vocabularies, advance=bar.update)
+            return ScoredLog(scorer, log, scored, fitted_on)
         return ScoredLog(scorer, log, _BY_NAME[scorer](log, attack_term, bar.update))
 
 
@@ -219,12 +225,18 @@ def _score_rules(log: LogRead, attack_term: bool, advance: Advance) -> Scored:  
     return score_by_rules(log.columns, log.vocabularies, advance=advance)
 
 
-def _score_learned(log: LogRead, model: str | Path, advance: Advance) -> Scored:
-    scorer = load_scorer(model)
-    if not isinstance(scorer, Learned):
+def _learned(model: str | Path | None) -> tuple[Learned, str]:
+    """The scorer, and what it was fitted on. A log has no labels to fit one by."""
+    if model is None:
+        world = simulate("us-consumer", users=20_000, days=60, seed=7)
+        facts = world.facts
+        found: Any = fit_scorer(world, "learned")
+        text = f"fitted on simulated traffic ({facts.name}, {facts.users:,} accounts, "
+        return found, text + f"{facts.days} days, seed {facts.seed}): give a model of your own"
+    found = load_scorer(model)
+    if not isinstance(found, Learned):
         raise InputError(f"{model}: is not a learned scorer")
-    table = {**log.columns} | beside(log.columns, log.vocabularies)
-    return scorer.score(table, log.vocabularies, advance=advance)
+    return found, f"fitted on {found.card.data['world']}, {found.card.labels}"
 
 
 _BY_NAME: dict[str, Callable[[LogRead, bool, Advance], Scored]] = {
