@@ -16,11 +16,17 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from tests.cli.calls import Refused
+from tests.cli.calls import Refused, Told
+from tests.receiver import receiving
+from twofa_lab.cli.main import run
 from twofa_lab.delivery.carrier import ScriptedCarrier
 from twofa_lab.delivery.local.faults import FAULTS
 from twofa_lab.delivery.local_provider import serve
-from twofa_lab.delivery.providers.twilio import TwilioCredentials
+from twofa_lab.delivery.phone import parse
+from twofa_lab.delivery.providers.base import DeliveryError, Provider, Reason, SendRequest
+from twofa_lab.delivery.providers.http import HttpClient, Timeouts
+from twofa_lab.delivery.providers.twilio import TwilioCredentials, TwilioVerify
+from twofa_lab.delivery.providers.vonage import VonageKey, VonageVerify
 
 NUMBER = "+447400123456"
 QUICK_SEED = "165"  # the number's first WhatsApp message arrives after 0.6 s
@@ -86,6 +92,93 @@ def test_a_code_is_sent_read_and_checked_until_ctrl_c() -> None:
         assert ended(process, signal.SIGINT) == (0, "", "")
     with pytest.raises(ConnectionRefusedError):
         call(read, "")
+
+
+def attempts(twilio: dict[str, str], number: str) -> int:
+    """One more send to a number; how many of its verification the provider counts."""
+    basic = TwilioCredentials(
+        twilio["account_sid"], twilio["service_sid"], twilio["auth_token"]
+    ).basic
+    status, sent = call(twilio["url"], basic, {"To": number, "Channel": "sms"})
+    assert status == 201
+    return len(sent["send_code_attempts"])
+
+
+def test_every_fault_of_the_api_can_be_rehearsed_from_the_command_line() -> None:
+    """Each strikes once, in the order given. What it did was what `FAULTS` says of it: where the
+    message had left, the next send is the second one, and a blind retry would have paid twice."""
+    wanted = {
+        "429": Reason.RATE_LIMITED,
+        "malformed-json": Reason.BAD_REPLY,
+        "oversized-json": Reason.BAD_REPLY,
+        "redirect": Reason.BAD_REPLY,
+    }
+    names = [name for name in FAULTS if not name.startswith("webhook-")]
+    options = [option for name in names for option in ("--fault", f"{name}:1@send")]
+    reasons: list[Reason] = []
+    with provider("--json", *options) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        twilio = told["twilio"]
+        credentials = TwilioCredentials(
+            twilio["account_sid"], twilio["service_sid"], twilio["auth_token"]
+        )
+        with HttpClient("twilio", told["url"], timeouts=Timeouts(2.0, 0.2, 0.4)) as http:
+            adapter = TwilioVerify(http, credentials)
+            for index, name in enumerate(names):
+                request = SendRequest(parse(f"+4474001234{index:02d}"), "sms", name)
+                with pytest.raises(DeliveryError) as failed:
+                    adapter.send(request)
+                reasons.append(failed.value.reason)
+        sends = [attempts(twilio, f"+4474001234{index:02d}") for index in range(len(names))]
+    for name, reason, counted in zip(names, reasons, sends, strict=True):
+        print(f"{name:20} {reason.name:13} {counted}")  # noqa: T201 - what each fault did
+        assert reason is wanted.get(name, Reason.UNCERTAIN)
+        assert counted == (2 if "do the work" in FAULTS[name] else 1)
+
+
+@pytest.mark.parametrize("dialect", ["twilio", "vonage"])
+def test_every_fault_of_webhooks_can_be_rehearsed_from_the_command_line(dialect: str) -> None:
+    """A forged one, then the second before the first, then each twice."""
+    came: list[bytes] = []
+
+    def take(_path: str, _headers: Any, body: bytes) -> int:
+        came.append(body)
+        return 200
+
+    faults = ("webhook-forged:1", "webhook-out-of-order:1", "webhook-twice:1")
+    options = [option for fault in faults for option in ("--fault", fault)]
+    with (
+        receiving(take) as url,
+        provider("--json", f"--{dialect}-webhooks", url, *options) as process,
+    ):
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        with HttpClient(dialect, told["url"]) as http:
+            given = told[dialect]
+            if dialect == "twilio":
+                keys = ("account_sid", "service_sid", "auth_token")
+                adapter: Provider = TwilioVerify(
+                    http, TwilioCredentials(*(given[key] for key in keys))
+                )
+            else:
+                key = VonageKey(given["api_key"], given["api_secret"])
+                adapter = VonageVerify(http, key, "Lab")
+            ids = [
+                adapter.send(SendRequest(parse(f"+44740012345{n}"), "sms", str(n))).verification_id
+                for n in range(3)
+            ]
+        assert ended(process, signal.SIGINT) == (0, "", ""), "what was held back is sent"
+    about = [next(n for n, one in enumerate(ids) if one in body.decode()) for body in came]
+    assert about == [0, 1, 0, 2, 2]
+
+
+def test_what_each_fault_does_is_told(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told("provider", "--list-faults") == FAULTS
+    assert run(["provider", "--list-faults"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(FAULTS)
+    assert all(does in line for does, line in zip(FAULTS.values(), lines, strict=True))
 
 
 def test_the_lines_for_people_name_every_url_and_it_ends_when_terminated() -> None:

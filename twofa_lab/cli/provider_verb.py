@@ -28,9 +28,12 @@ def provider(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[:TIMES][@OPERATION], as 429:2@send; a wrong NAME lists all; repeatable."
+            help="NAME[:TIMES][@OPERATION], as 429:2@send; repeatable. See --list-faults."
         ),
     ] = None,
+    list_faults: Annotated[
+        bool, typer.Option("--list-faults", help="Say what each fault does, and end.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(help="Same seed, same fates of messages.", min=0, max=2**63 - 1)
     ] = 7,
@@ -44,9 +47,12 @@ def provider(
     what arrived. Credentials are new at each start. Ends with Ctrl-C.
     """
     from twofa_lab.delivery.carrier import SimulatedCarrier
-    from twofa_lab.delivery.local.faults import parse_fault
+    from twofa_lab.delivery.local.faults import FAULTS, parse_fault
     from twofa_lab.delivery.local_provider import serve
 
+    if list_faults:
+        lines = [f"{name:21}{does}" for name, does in FAULTS.items()]
+        return show(as_json, FAULTS, "\n".join(lines))
     faults = [parse_fault(text) for text in fault or ()]
     with (
         _until_asked_to_end() as wait,
@@ -62,6 +68,7 @@ def provider(
         show(as_json, content, _text(content))
         sys.stdout.flush()
         wait()
+    return None
 
 
 @contextmanager

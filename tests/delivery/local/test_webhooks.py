@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 
+from tests.receiver import receiving
 from twofa_lab.delivery.phone import PhoneNumber
 from twofa_lab.delivery.providers.base import SendRequest
 from twofa_lab.delivery.webhooks import (
@@ -55,23 +54,12 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            base = receiver.url.removesuffix("/hook")
-            self.send_response(receiver.take(base + self.path, self.headers, body))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def take(path: str, headers: Any, body: bytes) -> int:
+        return receiver.take(receiver.url.removesuffix("/hook") + path, headers, body)
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
+    with receiving(take) as url:
+        receiver.url = url
         yield receiver
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
