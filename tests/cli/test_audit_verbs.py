@@ -13,6 +13,7 @@ import pytest
 from tests.cli.calls import Refused, Told
 from twofa_lab.cli.main import run
 from twofa_lab.store import audit
+from twofa_lab.store.accounts import add_account
 from twofa_lab.store.audit import Event
 from twofa_lab.store.engine import connect, write
 from twofa_lab.store.keyring import ENVIRONMENT_VARIABLE, Keyring
@@ -20,7 +21,11 @@ from twofa_lab.store.migrations import upgrade
 
 DAY = 86_400_000
 FIRST = 1_577_880_000_000  # 2020-01-01 12:00 UTC
-VERBS = ("verify", "export", "checkpoint", "prune")
+VERBS = ("verify", "export", "checkpoint", "prune", "hold", "release", "holds")
+WANTED: dict[str, tuple[str, ...]] = {
+    "hold": ("--everyone", "--reason", "case 7", "--by", "kim"),
+    "release": ("1", "--by", "kim"),
+}
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def spoil(path: Path, statement: str) -> None:
 
 def arguments(verb: str, database: str | Path, folder: Path) -> list[str | Path]:
     out = ["--out", folder / "out"] if verb in ("export", "checkpoint") else []
-    return ["audit", verb, database, *out]
+    return ["audit", verb, database, *WANTED.get(verb, ()), *out]
 
 
 def test_a_whole_chain_verifies_without_a_keyring(
@@ -157,6 +162,48 @@ def test_pruning_keeps_the_rest_verifiable(told: Told, store: Path) -> None:
 @pytest.mark.parametrize("day", ["2999-01-01", "yesterday", "2020-02-30"])
 def test_pruning_wants_a_past_day(refused: Refused, store: Path, day: str) -> None:
     assert day in refused("audit", "prune", store, "--before", day)
+
+
+def test_a_hold_keeps_rows_that_are_due(
+    told: Told, refused: Refused, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a keyring too: a hold is written into the chain and signs nothing."""
+    engine = connect(str(store))
+    with write(engine) as c:
+        row = {"name": "ann", "password_hash": "none", "created": FIRST, "home_zone": "UTC"}
+        add_account(c, Keyring.generate(), user_id=1, status="active", **row)
+    engine.dispose()
+    why = ("--reason", "case 7", "--by", "kim")
+    placed = told("audit", "hold", store, "--account", " Ann", *why)
+    assert placed == {"hold": 1, "user_id": 1}
+    assert told("audit", "prune", store) == {"rows": 1, "through": 1, "held": True}
+    assert run(["audit", "holds", str(store)]) == 0
+    assert " 1 user 1: case 7; placed" in capsys.readouterr().out
+    assert told("audit", "release", store, "1", "--by", "lee") == {"hold": 1, "released_by": "lee"}
+    assert "no hold 1 in force" in refused("audit", "release", store, "1", "--by", "lee")
+    (one,) = told("audit", "holds", store)["holds"]
+    assert (one["placed_by"], one["released_by"], one["released_at"] > FIRST) == (
+        "kim",
+        "lee",
+        True,
+    )
+    assert told("audit", "prune", store)["rows"] == 9
+    assert told("audit", "verify", store)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--account", "nobody"], "no account has the login name 'nobody'"),
+        (["--account", "ann", "--everyone"], "--account or on --everyone"),
+        ([], "--account or on --everyone"),
+        (["--everyone", "--reason", ""], "needs a reason"),
+    ],
+)
+def test_a_hold_on_nobody_is_refused(
+    refused: Refused, store: Path, options: list[str], named: str
+) -> None:
+    assert named in refused("audit", "hold", store, "--reason", "case 7", "--by", "kim", *options)
 
 
 @pytest.mark.parametrize("verb", ["checkpoint", "prune"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -155,6 +156,30 @@ def test_holds_are_on_the_record(chain: Engine, now: int) -> None:
         ):
             with pytest.raises(InputError):
                 call()
+
+
+def test_holds_are_listed_with_their_ends(engine: Engine, now: int) -> None:
+    with write(engine) as c:
+        first = archive.place_hold(c, user_id=1, reason="case 7", placed_by="kim", now=now)
+        archive.place_hold(c, user_id=None, reason="case 8", placed_by="kim", now=now + 1)
+        archive.release_hold(c, first, "lee", now + 2)
+        assert [one[1:] for one in archive.holds(c)] == [
+            (1, "case 7", "kim", now, "lee", now + 2),
+            (None, "case 8", "kim", now + 1, None, None),
+        ]
+
+
+def test_a_hold_that_is_being_placed_is_waited_for(postgresql_engine: Engine, now: int) -> None:
+    """Pruning that had looked for holds before it would delete rows held since."""
+    with write(postgresql_engine) as c:
+        audit.append(c, [Event(now, "login", 1)])
+    with ThreadPoolExecutor() as pool:
+        with write(postgresql_engine) as c:
+            archive.place_hold(c, user_id=1, reason="case 7", placed_by="kim", now=now)
+            pruning = pool.submit(prune, postgresql_engine, now + 9 * DAY, retention_ms=DAY)
+            wait([pruning], timeout=0.5)
+            assert not pruning.done()
+        assert pruning.result(timeout=10) == (0, 0, True)
 
 
 def test_an_empty_audit_is_not_pruned(engine: Engine, now: int) -> None:

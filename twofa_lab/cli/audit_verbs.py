@@ -1,4 +1,5 @@
-"""The verbs `audit verify`, `export`, `checkpoint` and `prune` over the store's audit chain.
+"""The verbs `audit verify`, `export`, `checkpoint`, `prune`, and those of legal holds (`hold`,
+`release`, `holds`), over the store's audit chain.
 
 A database is the path of an SQLite file or a URL. None is ever created, and reading verbs open it
 read-only. What does not let itself be opened, or holds no audit of this program, is wrong input.
@@ -20,7 +21,7 @@ from twofa_lab.cli.verbs import Json, show
 from twofa_lab.errors import InputError, WorkError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from twofa_lab.store.audit import Checkpoint
 
@@ -29,10 +30,11 @@ __all__ = ["audit"]
 audit = typer.Typer(
     name="audit",
     no_args_is_help=True,
-    help="Verify, export, sign or prune the hash-chained audit of a store.",
+    help="Verify, export, sign, hold or prune the hash-chained audit of a store.",
 )
 
 Database = Annotated[str, typer.Argument(help="An SQLite file or a postgresql:// URL.")]
+By = Annotated[str, typer.Option("--by", help="Who does so.")]
 _DAY = "%Y-%m-%d"
 
 
@@ -128,6 +130,64 @@ def prune(
     show(as_json, done._asdict(), text)
 
 
+@audit.command()
+def hold(
+    database: Database,
+    reason: Annotated[str, typer.Option(help="Why, as the file number of a case.")],
+    by: By,
+    account: Annotated[str | None, typer.Option(help="A login name.")] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="All rows.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forbid pruning an account's rows, and so all after its first, until the hold is released."""
+    from twofa_lab.store.archive import place_hold
+    from twofa_lab.store.engine import write
+
+    if (account is None) != everyone:
+        raise InputError("a legal hold is on one --account or on --everyone")
+    with _opened(database) as engine, write(engine) as connection:
+        user_id = None if account is None else _user_id(connection, account)
+        made = place_hold(connection, user_id=user_id, reason=reason, placed_by=by, now=_now_ms())
+    whose = "everybody" if account is None else account
+    show(as_json, {"hold": made, "user_id": user_id}, f"hold {made} placed on {whose}")
+
+
+@audit.command()
+def release(
+    database: Database,
+    number: Annotated[int, typer.Argument(metavar="HOLD", help="Its number, as `holds` shows.")],
+    by: By,
+    as_json: Json = False,
+) -> None:
+    """End a legal hold."""
+    from twofa_lab.store.archive import release_hold
+    from twofa_lab.store.engine import write
+
+    with _opened(database) as engine, write(engine) as connection:
+        if not release_hold(connection, number, by, _now_ms()):
+            raise InputError(f"there is no hold {number} in force: `audit holds` lists them")
+    show(as_json, {"hold": number, "released_by": by}, f"hold {number} released")
+
+
+@audit.command()
+def holds(database: Database, as_json: Json = False) -> None:
+    """List every legal hold, in force or released."""
+    from twofa_lab.store.archive import holds as all_holds
+    from twofa_lab.store.engine import read
+
+    with _opened(database, read_only=True) as engine, read(engine) as connection:
+        found = all_holds(connection)
+    lines = []
+    for one in found:
+        whose = "everybody" if one.user_id is None else f"user {one.user_id}"
+        state = "in force" if one.released_at is None else f"released {_day(one.released_at)}"
+        state += "" if one.released_by is None else f" by {one.released_by}"
+        placed = f"placed {_day(one.placed_at)} by {one.placed_by}"
+        lines.append(f"{one.id:4} {whose}: {one.reason}; {placed}; {state}")
+    content = {"holds": [one._asdict() for one in found]}
+    show(as_json, content, "\n".join(lines) or "no legal hold was ever placed")
+
+
 @contextmanager
 def _opened(database: str, *, read_only: bool = False) -> Iterator[Engine]:
     from twofa_lab.store.engine import connect
@@ -159,6 +219,20 @@ def _read_anchor(path: Path) -> Checkpoint:
         return Checkpoint.from_json(text)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _user_id(connection: Connection, account: str) -> int:
+    from twofa_lab.flow.login import login_name
+    from twofa_lab.store.accounts import account_by_name
+
+    found = account_by_name(connection, login_name(account))
+    if found is None:
+        raise InputError(f"no account has the login name {account!r}")
+    return found.user_id
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime(_DAY)
 
 
 def _must_be_new(path: Path) -> None:

@@ -10,11 +10,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from twofa_lab.errors import InputError, WorkError
-from twofa_lab.store.audit import Checkpoint, Event, append, keep, verify_rows
+from twofa_lab.store.audit import Checkpoint, Event, append, keep, lock_chain, verify_rows
 from twofa_lab.store.schema import audit, audit_checkpoints, legal_holds
 from twofa_lab.store.statements import Prepared
 
-__all__ = ["RETENTION_MS", "PruneResult", "export", "place_hold", "prune", "release_hold"]
+__all__ = [
+    "RETENTION_MS",
+    "Hold",
+    "PruneResult",
+    "export",
+    "holds",
+    "place_hold",
+    "prune",
+    "release_hold",
+]
 
 RETENTION_MS = 1_461 * 86_400_000
 """Four years, a leap day among them: how long audit rows stay unless told otherwise."""
@@ -33,6 +42,26 @@ class PruneResult(NamedTuple):
     through: int
     held: bool
     """A legal hold kept rows that were due."""
+
+
+class Hold(NamedTuple):
+    """A legal hold: on whose rows (None: everybody's), why, who placed and who released it (None:
+    it is in force), and when.
+    """
+
+    id: int
+    user_id: int | None
+    reason: str
+    placed_by: str
+    placed_at: int
+    released_by: str | None
+    released_at: int | None
+
+
+def holds(connection: Connection) -> list[Hold]:
+    """Every legal hold there ever was, in the order they were placed."""
+    columns = (_h[name] for name in Hold._fields)
+    return [Hold(*row) for row in connection.execute(select(*columns).order_by(_h.id))]
 
 
 def place_hold(
@@ -78,6 +107,7 @@ def prune(
     """
     if retention_ms <= 0:
         raise InputError("the audit's retention must be longer than nothing")
+    lock_chain(connection)  # a hold that is being placed is waited for, and then obeyed
     first = connection.execute(select(func.min(_a.seq))).scalar_one()
     due = _due(connection, now - retention_ms)
     cut = min(due, _held(connection, due))

@@ -36,6 +36,7 @@ __all__ = [
     "checkpoint",
     "keep",
     "latest_checkpoint",
+    "lock_chain",
     "verify",
     "verify_rows",
 ]
@@ -112,7 +113,7 @@ def append(connection: Connection, events: Sequence[Event]) -> int:
     else's lock must be taken before. `InputError` when an event may not be recorded.
     """
     details = [_checked(event) for event in events]
-    lock_until_end(connection, _LOCK)
+    lock_chain(connection)
     head = _HEAD.one(connection, {})
     seq, previous = (0, _GENESIS) if head is None else (head[0], head[1])
     rows = []
@@ -132,6 +133,11 @@ def append(connection: Connection, events: Sequence[Event]) -> int:
     if rows:
         _INSERT.many(connection, rows)
     return seq
+
+
+def lock_chain(connection: Connection) -> None:
+    """Let nobody else append until this transaction ends."""
+    lock_until_end(connection, _LOCK)
 
 
 def _checked(event: Event) -> str:
