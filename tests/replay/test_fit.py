@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import twofa_lab as lab
+from twofa_lab.replay.beside import with_beside
 from twofa_lab.replay.fit import TRUTH, Observed, fit_scorer, observe
-from twofa_lab.replay.run import outcomes
+from twofa_lab.replay.run import outcomes, prepare, replay_prepared
+from twofa_lab.risk.anomaly import Anomaly
 from twofa_lab.risk.freeman import LEVELS
 from twofa_lab.risk.freeman_model import Freeman
-from twofa_lab.risk.learned import Learned
+from twofa_lab.risk.learned import Learned, vectors_as_it_came
 from twofa_lab.risk.model_card import area_under_curve
+from twofa_lab.risk.model_file import save_scorer
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.rule_scorer import RuleScorer
+from twofa_lab.risk.signals import SignalRules
 from twofa_lab.traffic.world import World
 
 
@@ -45,7 +51,7 @@ def test_history_is_shaped_by_the_policy_that_ran(world: World, seen: Observed) 
     assert asked.values[:, 0].mean() > seen.values[:, 0].mean()
 
 
-@pytest.mark.parametrize("scorer", ["rules", "freeman", "learned"])
+@pytest.mark.parametrize("scorer", ["rules", "freeman", "learned", "anomaly"])
 def test_a_fit_is_repeated_to_the_bit_and_its_card_tells_of_it(
     world: World, seen: Observed, scorer: str
 ) -> None:
@@ -105,6 +111,35 @@ def test_a_scorer_that_learnt_tells_attacks_from_logins(world: World, seen: Obse
     assert rules.points != Policy.risk_based().points
 
 
+def test_the_anomaly_scorer_needs_no_labels_and_no_policy_goes_by_it(
+    world: World, seen: Observed, tmp_path: Path
+) -> None:
+    found = fit_scorer(world, "anomaly", seen=seen, n_estimators=50)
+    assert isinstance(found, Anomaly)
+    auc = area_under_curve(found.scores_of(seen.values), seen.columns["attack"] > 0)
+    assert auc is not None
+    assert auc > 0.6
+    wide = with_beside(world)
+    (shard,) = wide.shards()
+    scored = found.score(shard.logins, wide.facts.vocabularies)
+    right = shard.logins["password_ok"] | shard.logins["signup"]
+    assert np.array_equal(np.isfinite(scored.score), right)
+    values = vectors_as_it_came(shard.logins, wide.facts.vocabularies)
+    assert np.array_equal(scored.score[right], found.scores_of(values[right]))
+    rare = np.flatnonzero(scored.score > 0.6)
+    assert all(scored.reasons[code] for code in scored.reason[rare])
+    assert {scored.reasons[c] for c in scored.reason[np.nan_to_num(scored.score) <= 0.5]} == {""}
+    with pytest.raises(lab.InputError, match="no policy goes by this scorer"):
+        replay_prepared(
+            prepare(shard, wide.facts), wide.facts, Policy.risk_based(), SignalRules(),
+            found,  # type: ignore[arg-type]
+        )  # fmt: skip
+    path = save_scorer(found, tmp_path / "a.skops")
+    asks = Policy(name="rare", scorer="learned", model=str(path))
+    with pytest.raises(lab.InputError, match="is anomaly, not learned"):
+        outcomes(world, asks)
+
+
 def test_other_labels_weights_and_rows_change_what_is_learnt(world: World, seen: Observed) -> None:
     truth = seen.columns["attack"] > 0
     known = truth & (seen.columns["decision"] > 0)
@@ -128,4 +163,4 @@ def test_what_cannot_be_fitted_is_said_in_one_line(world: World, seen: Observed)
     nobody = np.zeros(len(seen), np.bool_)
     for scorer in ("rules", "learned"):
         with pytest.raises(lab.InputError, match="hold 0 attacks"):
-            fit_scorer(world, scorer, seen=seen, attack=nobody)  # type: ignore[arg-type]
+            fit_scorer(world, scorer, seen=seen, attack=nobody)

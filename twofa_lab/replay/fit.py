@@ -16,6 +16,7 @@ from twofa_lab.errors import InputError
 from twofa_lab.replay.beside import with_beside
 from twofa_lab.replay.loop import NO_DECISION
 from twofa_lab.replay.run import needed, prepare, ready_for, replay_and_note, replay_shard
+from twofa_lab.risk.anomaly import Anomaly
 from twofa_lab.risk.freeman import LEVELS
 from twofa_lab.risk.freeman_model import Freeman
 from twofa_lab.risk.learned import Learned
@@ -117,7 +118,7 @@ def observe_shard(world: World, shard: Shard, policy: Policy) -> Observed:
 
 def fit_scorer(
     world: World,
-    scorer: Literal["rules", "freeman", "learned"],
+    scorer: Literal["rules", "freeman", "learned", "anomaly"],
     *,
     policy: Policy | None = None,
     seen: Observed | None = None,
@@ -128,24 +129,24 @@ def fit_scorer(
     seed: int = 0,
     attack_term: bool = False,
     **settings: Any,
-) -> RuleScorer | Freeman | Learned:
+) -> RuleScorer | Freeman | Learned | Anomaly:
     """Fit a scorer to a world, whose history the policy that ran (default: risk-based) shaped.
 
     Rows are split by time (`risk.training.SHARES`); the card tells the error on the last part.
     `attack`, `weights` and the mask `rows` have an entry a row of `observe(world, policy)`, which
     may be handed over as `seen`; `labels` says in the card what they are. Freeman needs no labels:
     it counts the logins completed before the last part, none of accounts that `rows` leaves out.
-    `settings` go to the trees. `InputError` for an unknown scorer, and where there are too few
-    attacks to learn from.
+    Nor does the anomaly scorer. `settings` go to the trees. `InputError` for an unknown scorer, and
+    where there are too few attacks to learn from.
 
     >>> import twofa_lab as lab
     >>> world = lab.simulate("us-consumer", users=3_000, days=60, seed=1)
     >>> fit_scorer(world, "rules").points.new_device > 0
     True
     """
-    if scorer not in {"rules", "freeman", "learned"}:
-        raise InputError(f"unknown scorer {scorer!r}: use rules, freeman or learned")
-    if settings and scorer != "learned":
+    if scorer not in {"rules", "freeman", "learned", "anomaly"}:
+        raise InputError(f"unknown scorer {scorer!r}: use rules, freeman, learned or anomaly")
+    if settings and scorer not in {"learned", "anomaly"}:
         raise InputError(f"the {scorer} scorer takes no setting {', '.join(settings)}")
     found = seen or observe(world, policy)
     training = found.training(attack, weights, rows)
@@ -161,6 +162,8 @@ def fit_scorer(
     }  # fmt: skip
     if scorer == "learned":
         return Learned.fit(training, **about, **settings)
+    if scorer == "anomaly":
+        return Anomaly.fit(training, **about, **settings)
     every = found.columns["user_id"]
     if rows is not None:
         found = found.rows(rows)

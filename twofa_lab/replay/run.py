@@ -211,6 +211,11 @@ def _replay(
     settings = settings_of(policy, rules, facts.costs, facts.vocabularies["country"])
     pushes = np.zeros(1 + settings.push_since_success, np.int64)
     freeman = learned = None
+    if not isinstance(scorer, Freeman | Learned | None):
+        raise InputError(
+            "no policy goes by this scorer: replay one of rules, freeman or learned, and let the "
+            "others score a table"
+        )
     additive = scorer.additive if isinstance(scorer, Learned) else None
     if isinstance(scorer, Freeman):
         freeman = _freeman_state(prepared, facts, scorer)

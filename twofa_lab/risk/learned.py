@@ -33,7 +33,7 @@ from twofa_lab.risk.history import (
 )
 from twofa_lab.risk.model_card import ModelCard, card_of
 from twofa_lab.risk.one_account import OneAccount, Seen
-from twofa_lab.risk.scored import Scored
+from twofa_lab.risk.scored import Scored, reasons_of
 from twofa_lab.risk.signals import SignalRules, local_hour, read_signals
 from twofa_lab.risk.training import TREES, Training, fit_trees
 from twofa_lab.risk.vector import (
@@ -134,15 +134,9 @@ class Learned:
         score = self.probabilities(values)
         score[~right] = np.nan
         added = contributions(self.additive, values) > _TOLD
-        code, reason = np.unique(
-            added @ (1 << np.arange(len(VECTOR), dtype=np.int32)), return_inverse=True
-        )
-        reasons = tuple(
-            "; ".join(name for at, name in enumerate(names()) if mask >> at & 1)
-            for mask in code.tolist()
-        )
+        reason, reasons = reasons_of(added, names())
         unscored = np.where(right, 0, _WRONG_PASSWORD).astype(np.uint8)
-        return Scored(score, reason.astype(np.int32), reasons, unscored)
+        return Scored(score, reason, reasons, unscored)
 
     def probabilities(self, values: Array) -> Array:
         """The probability of an attack for vectors (rows, signals), float32."""

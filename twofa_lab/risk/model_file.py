@@ -17,6 +17,7 @@ import numpy as np
 
 from twofa_lab.errors import InputError, WorkError
 from twofa_lab.risk.additive import Additive
+from twofa_lab.risk.anomaly import Anomaly, Forest, forest_is_sound
 from twofa_lab.risk.codebook import Codebook
 from twofa_lab.risk.freeman import LEVELS, GlobalCounts
 from twofa_lab.risk.freeman_model import Freeman
@@ -30,7 +31,7 @@ from twofa_lab.tables import Array
 
 __all__ = ["TRUSTED", "Scorer", "load_scorer", "save_scorer", "scorer_of"]
 
-Scorer = RuleScorer | Freeman | Learned
+Scorer = RuleScorer | Freeman | Learned | Anomaly
 
 TRUSTED = (
     "sklearn.calibration._CalibratedClassifier",
@@ -91,7 +92,9 @@ def scorer_of(policy: Policy) -> Freeman | Learned | None:
     except OSError as error:
         raise InputError(f"policy {policy.name}: model {source}: {error.strerror}") from None
     found = _load_once(str(source), stat.st_mtime_ns, stat.st_size)
-    if isinstance(found, RuleScorer) or found.card is None or found.card.scorer != policy.scorer:
+    if not isinstance(found, Freeman | Learned) or (
+        found.card is None or found.card.scorer != policy.scorer
+    ):
         kind = found.card.scorer if found.card else "unknown"
         raise InputError(f"policy {policy.name}: model {source} is {kind}, not {policy.scorer}")
     return found
@@ -135,6 +138,8 @@ def _content(scorer: Scorer) -> dict[str, Any]:
             "counts": list(scorer.counts),
             "values": [_packed(values) for values in scorer.book.values],
         }
+    if isinstance(scorer, Anomaly):
+        return {"kind": "anomaly", "forest": list(scorer.forest), "typical": scorer.typical}
     return {"kind": "learned", "additive": list(scorer.additive), "estimator": scorer.estimator}
 
 
@@ -149,6 +154,12 @@ def _scorer(content: dict[str, Any]) -> Scorer:
             if not _fit_together(counts, book):
                 raise InputError("its counts and values do not fit together")
             return Freeman(book, counts, bool(content["attack_term"]), card)
+        if kind == "anomaly":
+            forest = Forest._make(_arrays(content["forest"], "ifiifif"))
+            typical = np.ascontiguousarray(content["typical"], np.float32)
+            if not forest_is_sound(forest, typical):
+                raise InputError("its trees do not fit together")
+            return Anomaly(forest, typical, card)
         additive = Additive._make(_arrays(content["additive"], "fiff"))
         if kind != "learned" or not _is_sound(additive):
             raise InputError("its tables do not fit together")
