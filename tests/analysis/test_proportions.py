@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.proportion import confint_proportions_2indep
@@ -94,6 +94,9 @@ def test_ratio_is_that_of_statsmodels(table: tuple[int, int, int, int]) -> None:
     assert ratio_interval(a, n, b, m) == pytest.approx(other, rel=1e-6)
 
 
+@example((5, 5, 1, 1), 0.0)  # double roots at the ends
+@example((0, 267, 0, 70), 0.0)
+@example((267, 267, 70, 70), 1e-9)
 @given(tables(), st.floats(-0.999, 0.999))
 @settings(max_examples=60, deadline=None)
 def test_restricted_estimate_is_the_likeliest(

@@ -45,6 +45,10 @@ def restricted_proportions(
         nearer = np.clip(root - quotient(value, slope, 0.0), low, high)
         moved = ((cubic * nearer + square) * nearer + linear) * nearer + constant
         root = np.where(np.abs(moved) < np.abs(value), nearer, root)
+    # two arms without a failure, or without a success: the best end, which near no difference is
+    # a double root, found to half the digits only
+    root = np.where((p_a == 1.0) & (p_b == 1.0), high, root)
+    root = np.where((p_a == 0.0) & (p_b == 0.0), low, root)
     return root, np.clip(root - difference, 0.0, 1.0)
 
 
