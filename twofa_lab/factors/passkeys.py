@@ -7,7 +7,17 @@ is compared with the record. One thing stays with ours: the library accepts the 
 same challenge twice, so the challenge must be *consumed* (row count 1) before `verify_*`.
 
 No attestation is asked for (NIST SP 800-63B-4 §B.3), so "hardware key" means: the person was asked
-for a separate device and the key is not synced. What make it is, nobody has proved.
+for a separate device and the key is not synced. What make it is, nobody has proved. Some browsers
+send a statement all the same; it is put aside unread, so that no certificate of a stranger's choice
+is walked and nobody is kept out by a statement that was never asked for.
+
+Why py_webauthn and not python-fido2, measured over the fifteen pairs of the specification's "Test
+Vectors" (`tests/factors/test_webauthn_vectors.py`; both made to take every algorithm and the
+vectors' own root): py_webauthn 3.0.1 verifies 10 registrations and 13 authentications, fido2 2.2.1
+13 attestations and 15 authentications. What py_webauthn misses is never asked for here: ES384 and Ed448 keys, and the TPM,
+Android and U2F attestation statements. What fido2 leaves to its caller would be needed: that the
+key's algorithm is one that was asked for (its own list takes RSA with SHA-1), and that the backup
+flags are possible.
 """
 
 from __future__ import annotations
@@ -19,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import cbor2
 from webauthn import (
     generate_authentication_options,
     generate_registration_options,
@@ -26,7 +37,7 @@ from webauthn import (
     verify_authentication_response,
     verify_registration_response,
 )
-from webauthn.helpers import base64url_to_bytes
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.structs import (
     AuthenticatorAttachment,
@@ -260,7 +271,7 @@ def verify_registration(
     answer = read_answer(response)
     try:
         verified = verify_registration_response(
-            credential=answer,
+            credential=_without_statement(answer),
             expected_challenge=challenge,
             expected_rp_id=rp.rp_id,
             expected_origin=list(rp.origins),
@@ -329,6 +340,14 @@ def verify_authentication(
     return Assertion(
         record.credential_id, count, verified.credential_backed_up, verified.user_verified
     )
+
+
+def _without_statement(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer as a browser has to send it where no attestation was asked for (§5.1.3)."""
+    attested = cbor2.loads(base64url_to_bytes(answer["response"]["attestationObject"]))
+    bare = {"fmt": "none", "attStmt": {}, "authData": attested["authData"]}
+    response = answer["response"] | {"attestationObject": bytes_to_base64url(cbor2.dumps(bare))}
+    return answer | {"response": response}
 
 
 def _verification(rp: RelyingParty) -> UserVerificationRequirement:
