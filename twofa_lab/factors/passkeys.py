@@ -14,10 +14,10 @@ is walked and nobody is kept out by a statement that was never asked for.
 Why py_webauthn and not python-fido2, measured over the fifteen pairs of the specification's "Test
 Vectors" (`tests/factors/test_webauthn_vectors.py`; both made to take every algorithm and the
 vectors' own root): py_webauthn 3.0.1 verifies 10 registrations and 13 authentications, fido2 2.2.1
-13 attestations and 15 authentications. What py_webauthn misses is never asked for here: ES384 and Ed448 keys, and the TPM,
-Android and U2F attestation statements. What fido2 leaves to its caller would be needed: that the
-key's algorithm is one that was asked for (its own list takes RSA with SHA-1), and that the backup
-flags are possible.
+13 attestations and 15 authentications. What py_webauthn misses is never asked for here: ES384 and
+Ed448 keys, and the TPM, Android and U2F attestation statements. What fido2 leaves to its caller
+would be needed: that the key's algorithm is one that was asked for (its own list takes RSA with
+SHA-1), and that the backup flags are possible.
 """
 
 from __future__ import annotations
