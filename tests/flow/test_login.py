@@ -285,8 +285,9 @@ def test_nothing_is_sent_while_codes_wait(lab: Lab) -> None:
 
 
 def test_no_factor_no_login(lab: Lab) -> None:
-    """A risky login of somebody without a usable factor is refused, never let in."""
+    """A risky login of somebody with neither a factor nor a phone is refused, never let in."""
     ann(lab, otp=False)
+    set_columns(lab, phone=None)
     step = lab.login()
     assert (step.status, step.record.decision, step.record.outcome) == (
         "refused",

@@ -21,13 +21,15 @@ from tests.flow.entering import (
     under,
 )
 from tests.flow.lab import PHONE, SECOND, Lab
-from tests.flow.people import account_of, ann, set_columns
+from tests.flow.people import ANN, account_of, ann, set_columns
 from twofa_lab.catalog.factors import FACTOR_FACTS, RECOVERY_FACTS
 from twofa_lab.flow.answer import another_factor, answer, leave
 from twofa_lab.flow.codes_due import advance
 from twofa_lab.flow.sessions import check
 from twofa_lab.flow.step import Step
 from twofa_lab.risk.policy import Policy
+from twofa_lab.store import authenticators
+from twofa_lab.store.engine import write
 
 
 @pytest.fixture
@@ -234,3 +236,36 @@ def test_a_step_shows_no_secret(lab: Lab) -> None:
         assert ticket.secret not in text
         assert page.options not in text
         assert "s3cret" not in text
+
+
+# -- nothing enrolled yet --------------------------------------------------------------------------
+
+
+def test_who_enrolled_nothing_is_asked_by_the_phone_that_sign_up_verified(both: Lab) -> None:
+    both.sign_up()
+    lab = under(both)
+    ticket, page = asked(lab.login())
+    assert (page.factor, page.others) == ("otp", ())
+    assert answer(lab.flow, ticket, WRONG).status == "asked"
+    done = answer(lab.flow, ticket, lab.code(PHONE))
+    assert (done.status, done.session_level) == ("signed_in", 2)
+
+
+def test_wrong_codes_to_that_phone_count_as_any_others(lab: Lab) -> None:
+    lab.sign_up()
+    lab = under(lab)
+    ticket, _ = asked(lab.login())
+    steps = [answer(lab.flow, ticket, WRONG).status for _ in range(5)]
+    assert steps == ["asked"] * 4 + ["refused"]
+    assert [detail for _, detail in lab.events("attempt")][-1].count('"left":0') == 1
+    again, _ = asked(lab.login())
+    assert answer(lab.flow, again, lab.code(PHONE)).status == "signed_in"
+
+
+def test_a_code_is_no_way_round_factors_that_were_lost(lab: Lab) -> None:
+    ann(lab, totp=SEED, otp=False)
+    with write(lab.flow.engine) as c:
+        for one in authenticators.authenticators_of(c, ANN):
+            authenticators.disable_authenticator(c, one.id, lab.now)
+    step = under(lab).login()
+    assert (step.status, step.record.outcome) == ("refused", "abandoned")

@@ -180,7 +180,7 @@ class Oracle:
         spent = 0
         weaker = self.policy.allow_weaker_factor
         for factor in STRONGEST_FIRST:
-            if factor not in person.factors:
+            if factor not in (person.factors or {"otp"}):
                 continue
             if factor == "push" and not self.push(account, row["time"] + spent * DS_MS):
                 if weaker:

@@ -251,7 +251,9 @@ def test_no_channel_of_the_plan_can_be_used() -> None:
         (PASSKEY | OTP, {"passkey_works": False}, False, ("abandoned", "passkey", 0, 0, 6.0)),
         (KEY | PASSKEY, {"passkey_works": False}, True, ("abandoned", "none", 0, 0, 14.0)),
         (PUSH | TOTP, {"phone_at_hand": False}, True, ("abandoned", "none", 0, 0, 15.0)),
-        (0, {}, True, ("abandoned", "none", 0, 0, 0.0)),
+        # nothing enrolled: a code to the phone that sign-up verified
+        (0, {}, True, ("verified", "otp", 1, 1, 12.0)),
+        (0, {"wrong_codes": 9}, False, ("failed", "otp", 2, 5, 52.0)),
     ],
 )
 def test_the_strongest_factor_that_works(

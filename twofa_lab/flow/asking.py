@@ -16,13 +16,13 @@ from twofa_lab.delivery.limits import SendGuard
 from twofa_lab.delivery.phone import PhoneNumber
 from twofa_lab.delivery.providers.base import DeliveryError
 from twofa_lab.factors import otp, passkeys, push
-from twofa_lab.flow.offers import of_kind, offered
+from twofa_lab.flow.offers import has_phone_only, of_kind, offered
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.sending import Sending, claim_first, usable_channels
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.step import Ask, Ticket
 from twofa_lab.store import challenges
-from twofa_lab.store.accounts import Account
+from twofa_lab.store.accounts import Account, phone_of
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.authenticators import Authenticator, authenticators_of, secret_of
 from twofa_lab.store.counter import SqlCounter
@@ -105,19 +105,20 @@ def ask_next(
     """The best factor that was not tried yet, or the one `wanted`.
 
     A push that may not be sent now is passed over. Where the policy allows no weaker factor that
-    ends the challenge as rate_limited instead, so that bombing brings no weaker one about.
+    ends the challenge as rate_limited instead, so that bombing brings no weaker one about. Who has
+    bound no factor yet is sent a code to the phone number that sign-up verified.
     """
     weaker = flow.policy.allow_weaker_factor
     enrolled = authenticators_of(c, account.user_id)
-    kinds = [k for k in offered(enrolled, allow_weaker=weaker) if k not in tried]
+    phone_only = has_phone_only(account, enrolled)
+    known = ("otp",) if phone_only else offered(enrolled, allow_weaker=weaker)
+    kinds = [k for k in known if k not in tried]
     refused = Opened("none", refused="abandoned")
     for kind in kinds if wanted is None else [k for k in kinds if k == wanted]:
         mine = of_kind(enrolled, kind)
         if kind == "otp":
-            number = replace(
-                phone.parse(secret_of(flow.keyring, mine[0]).decode()),
-                line_type=account.line_type or "unknown",
-            )
+            text = secret_of(flow.keyring, mine[0]).decode() if mine else _phone(flow, account)
+            number = replace(phone.parse(text), line_type=account.line_type or "unknown")
             opened = with_code(flow, c, ticket, number, whatsapp=account.whatsapp, ip=ip)
         elif kind == "push":
             opened = _push(flow, c, ticket, mine[0])
@@ -128,13 +129,17 @@ def ask_next(
         if not opened.refused:
             others = tuple(k for k in kinds if k != kind) if weaker else ()
             shown = replace(opened.ask or Ask(kind), others=others, left=flow.policy.max_attempts)
-            bound = None if kind in {"passkey", "hardware_key"} else mine[0].id
+            bound = None if phone_only or kind in {"passkey", "hardware_key"} else mine[0].id
             return replace(opened, ask=shown, authenticator_id=bound)
         if not weaker:
             return opened
         if kind == "otp":
             refused = opened
     return refused
+
+
+def _phone(flow: Flow, account: Account) -> str:
+    return phone_of(flow.keyring, account) or ""
 
 
 def with_code(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twofa_lab.catalog.factors import STRENGTH_ORDER
+from twofa_lab.store.accounts import Account
 from twofa_lab.store.authenticators import Authenticator
 from twofa_lab.tables import FACTORS
 
-__all__ = ["STRONGEST_FIRST", "of_kind", "offered"]
+__all__ = ["STRONGEST_FIRST", "has_phone_only", "of_kind", "offered"]
 
 STRONGEST_FIRST = tuple(FACTORS[code] for code in STRENGTH_ORDER)
 """Factors a challenge asks for, the strongest first: the replay's order too."""
@@ -27,6 +28,15 @@ def offered(enrolled: Sequence[Authenticator], *, allow_weaker: bool) -> tuple[s
     if not allow_weaker:
         return tuple(by_strength[:1])
     return tuple(sorted(by_strength, key=lambda kind: -liked[kind]))  # stable: strength decides
+
+
+def has_phone_only(account: Account, enrolled: Sequence[Authenticator]) -> bool:
+    """Whether the phone that sign-up verified is all there is to ask for: no factor was ever bound.
+
+    Not for an account whose factors were lost or disabled: a code would be a weaker way round them.
+    """
+    bound = any(one.kind in STRONGEST_FIRST for one in enrolled)
+    return not bound and account.status == "active" and account.phone is not None
 
 
 def of_kind(enrolled: Sequence[Authenticator], kind: str) -> list[Authenticator]:

@@ -209,8 +209,9 @@ def answer_challenge(means, terms, time, max_attempts, unused_from, pushes):  # 
     past. Returns an `Answer`.
     """
     spent = 0
+    factors = means.factors if means.factors else 1 << _OTP  # the phone that sign-up verified
     for factor in _ORDER:
-        if means.factors & (1 << factor) == 0:
+        if factors & (1 << factor) == 0:
             continue
         if factor == _OTP:
             answer = _answer_code(means, terms, max_attempts)
