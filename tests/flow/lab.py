@@ -15,6 +15,7 @@ from twofa_lab.delivery.phone import PhoneNumber, parse
 from twofa_lab.delivery.providers.simulated import SimulatedProvider
 from twofa_lab.factors.passkeys import RelyingParty
 from twofa_lab.factors.recovery_codes import HashCost, RecoveryRules
+from twofa_lab.flow.beat import Beat
 from twofa_lab.flow.enrolment import begin_totp, confirm_totp
 from twofa_lab.flow.login import Request, begin
 from twofa_lab.flow.notices import NOTICES
@@ -185,6 +186,7 @@ def make_lab(engine: Engine, **changed: Any) -> Lab:
         "rules": FlowRules(recovery=RecoveryRules(cost=HashCost(memory_kib=8))),
         "prices": lambda _channel, _country: 8_300,
         "clock": lambda: time[0],
+        "beat": Beat(0),
     }
     flow = Flow(engine, Keyring.generate(), SimulatedProvider(exchange), **{**defaults, **changed})
     lab = Lab(flow, carrier, exchange, outbox, time)

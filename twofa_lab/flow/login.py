@@ -67,11 +67,19 @@ def login_name(text: str) -> str:
 def begin(flow: Flow, request: Request) -> Step:
     """Check name and password, read the risk, and let in, ask, or refuse.
 
-    The password's hash is computed outside of transactions, for it takes the longest. `InputError`
-    when `request.ip` is no address, whoever asks.
+    The password's hash is computed outside of transactions, for it takes the longest. What refuses
+    leaves on the beat. `InputError` when `request.ip` is no address, whoever asks.
     """
     if request.ip:
         network_of(request.ip)
+    since = flow.beat.monotonic()
+    step = _begun(flow, request)
+    if step.status in {"refused", "wait"}:
+        flow.beat.wait(since)
+    return step
+
+
+def _begun(flow: Flow, request: Request) -> Step:
     name = login_name(request.name)
     with read(flow.engine) as c:
         found = accounts.account_by_name(c, name)

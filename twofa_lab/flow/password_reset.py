@@ -26,7 +26,7 @@ from twofa_lab.flow.sealed_request import (
     once,
     open_request,
 )
-from twofa_lab.flow.service import Flow
+from twofa_lab.flow.service import Flow, on_the_beat
 from twofa_lab.flow.sessions import check, session_hash
 from twofa_lab.flow.step_up import confirm_password
 from twofa_lab.store import accounts, challenges, devices
@@ -46,6 +46,7 @@ def begin_reset(flow: Flow, name: str, *, ip: str = "") -> str:
     )
 
 
+@on_the_beat
 def finish_reset(flow: Flow, request: str, code: str, new_password: str) -> Reply:
     """Set the new password if the code is right: "done", "refused", or "wait".
 

@@ -48,7 +48,7 @@ from twofa_lab.flow.sealed_request import (
     once,
     open_request,
 )
-from twofa_lab.flow.service import Flow
+from twofa_lab.flow.service import Flow, on_the_beat
 from twofa_lab.flow.sessions import Proof, open_session
 from twofa_lab.flow.step import Ask, Record, Step, Ticket
 from twofa_lab.store import accounts, authenticators
@@ -95,6 +95,7 @@ def begin_recovery(flow: Flow, name: str, *, ip: str = "") -> str:
     return open_request(flow, "recovery", name, ip=ip, event="recovery", subject=subject)
 
 
+@on_the_beat
 def prove(flow: Flow, request: str, kind: Literal["email", "saved"], typed: str) -> Reply:
     """Give a proof: the e-mailed code, or the saved recovery code, which is spent at the end only.
 
@@ -123,6 +124,7 @@ def prove(flow: Flow, request: str, kind: Literal["email", "saved"], typed: str)
     return _proved(flow, replace(found, saved_row=row or found.saved_row), kind)
 
 
+@on_the_beat
 def ask_second_proof(
     flow: Flow, request: str, kind: Literal["phone", "totp"], *, ip: str = ""
 ) -> Step:

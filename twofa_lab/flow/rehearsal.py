@@ -22,6 +22,7 @@ from twofa_lab.delivery.providers.simulated import SimulatedProvider
 from twofa_lab.errors import WorkError
 from twofa_lab.factors.passkeys import RelyingParty
 from twofa_lab.flow import codes_due
+from twofa_lab.flow.beat import Beat
 from twofa_lab.flow.passwords import Argon2Passwords
 from twofa_lab.flow.service import Flow
 from twofa_lab.risk.policy import Policy
@@ -109,6 +110,7 @@ class Rehearsal:
             "random_bytes": rng.randbytes,
             "randbelow": rng.randrange,
             "has_whatsapp": lambda _number: True,
+            "beat": Beat(0),
             **changed,
         }
         flow = Flow(engine, Keyring.generate(), phones.provider, policy, rp, **values)

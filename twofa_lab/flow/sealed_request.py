@@ -27,7 +27,7 @@ from twofa_lab.factors import otp
 from twofa_lab.factors.ports import is_alive
 from twofa_lab.factors.typed import digits_of
 from twofa_lab.flow.login import login_name
-from twofa_lab.flow.service import DAY, Flow
+from twofa_lab.flow.service import DAY, Flow, on_the_beat
 from twofa_lab.store import accounts
 from twofa_lab.store.accounts import Account
 from twofa_lab.store.audit import Event, append
@@ -142,6 +142,7 @@ class Counted(NamedTuple):
         return Reply("refused")
 
 
+@on_the_beat
 def open_request(
     flow: Flow, purpose: Purpose, typed_name: str, *, ip: str, event: str, subject: str
 ) -> str:

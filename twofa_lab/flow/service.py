@@ -7,8 +7,8 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Engine
 
@@ -25,13 +25,14 @@ from twofa_lab.factors.ports import RandBelow, RandomBytes
 from twofa_lab.factors.push import PushRules
 from twofa_lab.factors.recovery_codes import RecoveryRules
 from twofa_lab.factors.totp import TotpRules
+from twofa_lab.flow.beat import Beat
 from twofa_lab.flow.passwords import Argon2Passwords, Passwords
 from twofa_lab.risk.assess import Assessor
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.store.keyring import Keyring
 
-__all__ = ["Flow", "FlowRules", "Outbox", "SessionRules", "Silence", "utc_ms"]
+__all__ = ["Flow", "FlowRules", "Outbox", "SessionRules", "Silence", "on_the_beat", "utc_ms"]
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
@@ -108,7 +109,7 @@ class Flow:
     country; `line_type` and `has_whatsapp` what a carrier look-up knows of a number (they are asked
     once, at sign-up, and never raise; without one the number's range tells, and nobody has
     WhatsApp); `clock` is the server's, in ms since 1970 UTC; randomness is the system's outside
-    tests and simulations.
+    tests and simulations; `beat` is what answers to mere names leave on.
     """
 
     engine: Engine
@@ -126,6 +127,7 @@ class Flow:
     clock: Callable[[], int] = utc_ms
     random_bytes: RandomBytes = secrets.token_bytes
     randbelow: RandBelow = secrets.randbelow
+    beat: Beat = field(default_factory=Beat)
 
     @cached_property
     def assessor(self) -> Assessor:
@@ -149,3 +151,22 @@ class Flow:
     def user_id(self) -> int:
         """A random number for a new account, of 63 bits."""
         return int.from_bytes(self.random_bytes(8)) >> 1
+
+
+_Given = ParamSpec("_Given")
+_Answer = TypeVar("_Answer")
+
+
+def on_the_beat(
+    act: Callable[Concatenate[Flow, _Given], _Answer],
+) -> Callable[Concatenate[Flow, _Given], _Answer]:
+    """Let the answer leave on the flow's beat: for what anybody can ask with a name alone."""
+
+    @wraps(act)
+    def waiting(flow: Flow, *given: _Given.args, **more: _Given.kwargs) -> _Answer:
+        since = flow.beat.monotonic()
+        answer = act(flow, *given, **more)
+        flow.beat.wait(since)
+        return answer
+
+    return waiting
