@@ -1,0 +1,3 @@
+"""What a person moves in a notebook."""
+
+__all__: list[str] = []
