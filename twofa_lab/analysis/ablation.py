@@ -123,7 +123,8 @@ class Ablation:
             f"Closed loop on simulated traffic ({f.name}, {f.users:,} accounts, {f.days} days, "
             f"{self.takeovers:,} takeovers with a password alone), each row challenging "
             f"{percent(self.budget, 1)} of legitimate logins, no trusted devices. Fitted on "
-            f"another world ({self.fitted_on.users:,} accounts). Intervals: 95 %, bootstrap over accounts."
+            f"another world ({self.fitted_on.users:,} accounts). Intervals: 95 %, bootstrap over "
+            "accounts."
         )
 
     def table(self) -> Sheet:
