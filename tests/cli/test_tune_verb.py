@@ -79,3 +79,15 @@ def test_policy_still_prints_a_policy(told: Told, refused: Refused, capsys):
     capsys.readouterr()
     assert run(["policy", "--help"]) == 0
     assert "diff" in capsys.readouterr().out
+
+
+def test_a_scorer_fitted_here_is_tuned_on_accounts_it_was_not_fitted_on(
+    told: Told, saved: Path, tmp_path: Path
+):
+    path = tmp_path / "freeman.yaml"
+    call = ["tune", saved, "--scorer", "freeman", "--max-challenge-rate", "0.9", "--out", path]
+    assert "none of these" in told(*call)["note"]
+    told("fit", saved, "--scorer", "freeman", "--out", tmp_path / "whole.skops")
+    again = told(*call, "--model", tmp_path / "whole.skops")
+    assert "these very ones" in again["note"]
+    assert "these very ones: that flatters it" in path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twofa_lab.analysis.thresholds_sweep import fitted_words
 from twofa_lab.errors import WorkError
 from twofa_lab.sheet import interval, money, percent
 
@@ -34,6 +35,7 @@ def provenance_of(tuning: Tuning, day: date) -> dict[str, str]:
         "data fingerprint": facts.fingerprint,
         "people": facts.human_side,
         "scorer": tuning.policy.scorer + (f" ({m})" if (m := tuning.policy.model) else ""),
+        **({"fitted on": words} if (words := fitted_words(tuning.policy, facts)) else {}),
         "versions": ", ".join(f"{name} {version(name)}" for name in _VERSIONS),
         "budget": budget,
         "chosen for": "least cost" if tuning.cheapest else "fewest takeovers within the budget",

@@ -24,6 +24,7 @@ from twofa_lab.analysis.estimates import Estimate, PolicyResult, cost_of
 from twofa_lab.analysis.guarantee import within_budget
 from twofa_lab.analysis.thresholds_sweep import (
     at_threshold,
+    fitted_words,
     logged_curve,
     operating_grid,
     sweep,
@@ -123,6 +124,7 @@ class Tuning:
             "lent": "Logins are real; all that people do at a challenge is simulated.",
         }[self.facts.human_side]
         words = [side, "Intervals: 95 %, bootstrap over accounts."]
+        words += filter(None, [fitted_words(self.policy, self.facts)])
         if self.budget is not None:
             words.append(
                 f"Keeps the budget: with {percent(self.confidence, 0)} confidence at most "

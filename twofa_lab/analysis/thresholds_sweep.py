@@ -14,6 +14,7 @@ from twofa_lab.analysis.totals import SUMS, Totals, total_of, totals_and_values
 from twofa_lab.errors import InputError
 from twofa_lab.replay.loop import NO_DECISION
 from twofa_lab.replay.run import Prepared, needed, prepare, ready_for, replay_prepared
+from twofa_lab.risk.model_file import scorer_of
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.tables import Array
@@ -24,6 +25,7 @@ __all__ = [
     "Swept",
     "at_threshold",
     "counted",
+    "fitted_words",
     "logged_curve",
     "operating_grid",
     "sweep",
@@ -63,6 +65,20 @@ def threshold_word(threshold: float | None) -> str:
     ('0.45', 'never')
     """
     return "never" if threshold is None else f"{threshold:.6g}"
+
+
+def fitted_words(policy: Policy, facts: WorldFacts) -> str:
+    """What the policy's scorer was fitted on, and whether that flatters it in this world; empty for
+    the rules.
+    """
+    scorer = scorer_of(policy)
+    if scorer is None or scorer.card is None:
+        return ""
+    data = scorer.card.data
+    text = f"Scorer fitted on {data['users']:,} accounts of {data['world']}"
+    if facts.fingerprint.startswith(data["fingerprint"]):
+        return f"{text}, these very ones: that flatters it."
+    return f"{text} ({data['fingerprint']}), none of these."
 
 
 def counted(prepared: Prepared, facts: WorldFacts) -> Array:

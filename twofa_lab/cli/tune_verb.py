@@ -40,7 +40,8 @@ def tune(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="A fitted scorer's file; without it freeman and learned are fitted here."
+            help="A fitted scorer's file; without it freeman and learned are fitted here, "
+            "on half of the accounts."
         ),
     ] = None,
     policy: Annotated[
@@ -64,7 +65,7 @@ def tune(
         raise InputError(f"--scorer {scorer}: use {', '.join(_SCORERS)}")
     world = open_run(run)
     cost = _prices(price) if cheapest or price else None
-    base = _policy(world, scorer, model, policy, out)
+    base, world = _policy(world, scorer, model, policy, out)
     found = find(
         world, base, max_challenge_rate, cost, confidence=confidence, workers=workers
     )  # fmt: skip
@@ -84,17 +85,24 @@ def _prices(pairs: list[str] | None) -> dict[str, float]:
     return found
 
 
-def _policy(world: World, scorer: str, model: Path | None, policy: str | None, out: Path) -> Policy:
-    """What to tune; a scorer that needs a model and has none is fitted, and saved beside `out`."""
+def _policy(
+    world: World, scorer: str, model: Path | None, policy: str | None, out: Path
+) -> tuple[Policy, World]:
+    """What to tune, and on what. A scorer that needs a model and has none is fitted on half of the
+    accounts and saved beside `out`; the other half is then what it is tuned on.
+    """
+    from twofa_lab.replay.beside import with_beside
     from twofa_lab.replay.fit import fit_scorer
     from twofa_lab.risk.model_file import save_scorer
     from twofa_lab.risk.policy import Policy
+    from twofa_lab.traffic.halves import halves
 
     if policy is not None:
-        return Policy.named(policy)
+        return Policy.named(policy), world
     if scorer == "rules":
-        return Policy.risk_based()
+        return Policy.risk_based(), world
     path = model or out.with_suffix(".skops")
     if model is None:
-        save_scorer(fit_scorer(world, scorer), path)  # type: ignore[arg-type]
-    return Policy.model_validate({"name": scorer, "scorer": scorer, "model": str(path)})
+        fitted_on, world = halves(with_beside(world) if scorer == "learned" else world)
+        save_scorer(fit_scorer(fitted_on, scorer), path)  # type: ignore[arg-type]
+    return Policy.model_validate({"name": scorer, "scorer": scorer, "model": str(path)}), world

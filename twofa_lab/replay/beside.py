@@ -18,6 +18,7 @@ from twofa_lab.risk.address_activity import address_activity
 from twofa_lab.risk.vector import BESIDE
 from twofa_lab.tables import Array
 from twofa_lab.traffic.geography import geography
+from twofa_lab.traffic.halves import Half
 from twofa_lab.traffic.world import Shard, ShardSource, World
 
 __all__ = ["beside", "places_of", "with_beside"]
@@ -34,7 +35,8 @@ def with_beside(world: World) -> World:
     >>> bool(next(world.shards()).logins["ip_accounts"].min() >= 1)
     True
     """
-    if isinstance(world.source, _Beside):
+    source = world.source
+    if isinstance(source.inner if isinstance(source, Half) else source, _Beside):
         return world
     columns = [name for name in _ATTEMPT if name != "user_id"]  # which comes along from disk
     shards = [[shard.logins[name] for name in _ATTEMPT] for shard in world.shards(columns)]
