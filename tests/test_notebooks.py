@@ -26,6 +26,11 @@ KEY_FIGURES = {
         "choices are on the frontier", "whatsapp > sms", "cents saved", "in the incident",
         "costs least",
     ),
+    "08_progressive_enrolment": (
+        "left at a prompt", "Log-rank over 5 schedules", "leads furthest",
+    ),
+    "09_passkey_migration": ("SMS-only left", "reaches 30 % on day", "there before"),
+    "11_monitoring": ("False alarms in calm worlds", "carrier outage", "twofa_challenges_total"),
     "07_signup_ab_test": (
         "sample ratio", "not worse by 3.00 points", "1.96 at each of 28 looks", "bound",
         "worse by the margin", "Miettinen-Nurminen", "CUPED", "Ship treatment", "true effect",
@@ -34,6 +39,9 @@ KEY_FIGURES = {
 }  # fmt: skip
 LEAST_COMPARED = {
     "07_signup_ab_test": 15,
+    "08_progressive_enrolment": 7,
+    "09_passkey_migration": 8,
+    "11_monitoring": 8,
     "01_universal_vs_risk_based": 9,
     "02_replay_your_own_logs": 16,
     "03_one_login": 12,

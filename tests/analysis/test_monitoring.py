@@ -75,7 +75,7 @@ def test_the_parts_of_a_dimension_add_up(watched: Monitoring) -> None:
 
 def test_the_flow_s_audit_is_counted_like_the_replay(tmp_path: Path) -> None:
     """The same world, played through the real flow and replayed: every hour's counts agree."""
-    world = simulate("us-consumer", users=70, days=15, seed=4, progress=False)
+    world = simulate("us-consumer", users=50, days=15, seed=4, progress=False)
     policy = Policy.universal()
     database, audit = tmp_path / "played.db", tmp_path / "audit.parquet"
     assert parity(world, policy, 10**6, seed=7, database=database).mismatches == 0
@@ -97,7 +97,7 @@ def test_the_flow_s_audit_is_counted_like_the_replay(tmp_path: Path) -> None:
         assert not np.delete(replayed[hours:], by_receipts, axis=1).any()
         same = np.delete(counted - replayed[:hours], by_receipts, axis=1)
         assert np.allclose(same, 0.0, atol=1e-9)
-    assert found.overall[:, COUNTS.index("challenged")].sum() > 100
+    assert found.overall[:, COUNTS.index("challenged")].sum() > 60
     assert list(found.by["provider"]) == ["simulated"]
     assert monitor_audit(audit).by("provider").rows
 
@@ -225,6 +225,8 @@ def test_an_account_is_held_once_an_hour() -> None:
 
 def test_the_result_shows_itself(watched: Monitoring) -> None:
     assert "challenges passed" in str(watched)
+    passkeys = watched.by("factor").to_pandas().loc["passkey"]
+    assert passkeys["seconds to a code"] == "n/a"
     assert "<table" in watched._repr_html_()
     assert watched.tallies.hours == 24 * 59
     daily = watched.daily()

@@ -9,7 +9,7 @@ import pytest
 
 from twofa_lab.analysis.monitoring_drill import Drill, Sizes, calm, drill, pumped
 from twofa_lab.analysis.monitoring_limits import LimitRules
-from twofa_lab.analysis.monitoring_tallies import COUNTS, Tallies
+from twofa_lab.analysis.monitoring_tallies import COUNTS, MEASURES, Tallies
 from twofa_lab.errors import InputError
 from twofa_lab.traffic.scenario import Scenario
 
@@ -67,6 +67,18 @@ def test_a_drill_shows_itself(drilled: Drill) -> None:
     assert json.dumps(drilled.to_dict(), allow_nan=False)
     assert len(drilled.plot().axes) == 2
     assert drilled.sentence() in drilled._repr_html_()
+
+
+def test_no_false_alarm_seen_is_not_none_possible() -> None:
+    """Garwood's interval: 3.689 for none, 0.025 to 5.572 for one, over 56 days."""
+    false = np.zeros((2, len(MEASURES)))
+    false[0, 0] = 1
+    found = Drill("us-consumer", "risk-based", 10, 28, LimitRules(), false, {}, {})
+    rate, low, high = found.false_alarms()
+    assert (rate[0], rate[1], rate[-1]) == (0.5, 0.0, 0.5)
+    assert (2 * low[[0, 1]]).tolist() == pytest.approx([0.025318, 0.0], abs=1e-6)
+    assert (2 * high[[0, 1, -1]]).tolist() == pytest.approx([5.571643, 3.688879, 5.571643])
+    assert found.false_table().rows[-1] == ("all", "1", "0.50", "0.01 to 2.79")
 
 
 def test_a_drill_too_small_is_refused() -> None:

@@ -101,6 +101,23 @@ def test_a_drop_in_challenges_alarms_too() -> None:
     assert [alarm.side for alarm in alarms] == ["low"]
 
 
+def test_limits_of_a_share_stay_shares_and_a_dip_from_all_alarms() -> None:
+    """Where nearly all are challenged, the few who are not are counted."""
+    calm = known()
+    attempts = calm.overall[:, COUNTS.index("attempts")]
+    spared = np.random.default_rng(3).binomial(attempts.astype(int), 0.03)
+    usual = chart(known(challenged=attempts - spared), "challenge_rate")
+    judged = usual.judged
+    assert usual.high[judged].max() <= 1.0
+    assert usual.centre[judged].mean() == pytest.approx(0.97, abs=0.003)
+    assert usual.low[judged].mean() > 0.91  # a Poisson count of those asked would say 0.8
+    assert not usual.alarms
+    fewer = attempts - spared
+    fewer[24 * 40 : 24 * 40 + 12] *= 0.9
+    dip = chart(known(challenged=fewer), "challenge_rate").alarms
+    assert [(alarm.side, alarm.at[:10]) for alarm in dip] == [("low", "2026-02-14")]
+
+
 def test_an_incident_in_the_past_hardly_moves_the_limits() -> None:
     calm = known()
     lost = calm.overall[:, COUNTS.index("lost")].copy()

@@ -8,7 +8,9 @@ from twofa_lab.analysis.channels import challenges_of
 from twofa_lab.analysis.picture import Figure
 
 if TYPE_CHECKING:
-    from twofa_lab.analysis.channels import ChannelStudy
+    from matplotlib.axes import Axes
+
+    from twofa_lab.analysis.channels import ChannelStudy, Choice
 
 __all__ = ["plot_frontier"]
 
@@ -28,16 +30,12 @@ def plot_frontier(study: ChannelStudy, group: str) -> Figure:
             color=_COLOURS[one.fallback.channels[0]], alpha=0.95 if on else 0.3,
             edgecolor="black" if on else "none", linewidth=0.9,
         )  # fmt: skip
-    ordered = sorted({best, edge[0], max(edge, key=lambda c: c.completed)}, key=lambda c: c.cents)
-    middle = 50 * (edge[0].completed + max(c.completed for c in edge))
-    for index, one in enumerate(ordered):
-        below = -34 - 30 * index if 100 * one.completed > middle else 16
-        text = f"{one.name}" + ("\nleast with losses" if one == best else "")
-        axes.annotate(
-            text, (one.cents, 100 * one.completed), xytext=(14, below),
-            textcoords="offset points", fontsize=8.5,
-            arrowprops={"arrowstyle": "-", "color": "#7F7F7F", "linewidth": 0.7},
-        )  # fmt: skip
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top + 0.2 * (top - bottom))  # room for the labels
+    most = max(edge, key=lambda c: c.completed)
+    labels = {edge[0].name: (edge[0], 0.0), most.name: (most, 0.88), best.name: (best, 0.98)}
+    for one, height in labels.values():
+        _label(axes, one, height, "\nleast with losses" if one == best else "")
     handles = [axes.scatter([], [], color=c, label=f"{n} first") for n, c in _COLOURS.items()]
     handles.append(axes.scatter([], [], color="white", edgecolor="black", label="on the frontier"))
     handles += [
@@ -56,3 +54,16 @@ def plot_frontier(study: ChannelStudy, group: str) -> Figure:
     note = study.note.replace("$", r"\$")
     figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")
     return figure
+
+
+def _label(axes: Axes, one: Choice, height: float, more: str) -> None:
+    """A choice's name at a height of the axes, over its point; at height 0 beside it."""
+    left, right = axes.get_xlim()
+    side = "left" if one.cents < 0.5 * (left + right) else "right"
+    over = {"xytext": (one.cents, height), "textcoords": ("data", "axes fraction")}
+    beside = {"xytext": (28, -5), "textcoords": "offset points"}
+    axes.annotate(
+        one.name + more, (one.cents, 100 * one.completed), **(over if height else beside),
+        ha=side, va="top" if height else "center", fontsize=8.5,
+        arrowprops={"arrowstyle": "-", "color": "#7F7F7F", "linewidth": 0.7},
+    )  # fmt: skip

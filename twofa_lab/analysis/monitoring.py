@@ -243,6 +243,8 @@ def rate(measure: Measure, counts: Array) -> float:
 def shown(measure: Measure, counts: Array) -> str:
     """The same as text."""
     value = rate(measure, counts)
+    if math.isnan(value):
+        return "n/a"
     return percent(value, 1) if measure.unit == "%" else f"{number(value, 1)} {measure.unit}"
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
 from twofa_lab.analysis.monitoring_limits import Chart, LimitRules, charts_of
 from twofa_lab.analysis.monitoring_tallies import COUNTS, MEASURES, Measure, Tallies, tally_world
@@ -85,24 +86,32 @@ class Drill:
             f"{self.worlds} worlds; sizes of the incidents: assumptions."
         )
 
-    def false_alarms(self) -> tuple[Array, Array]:
-        """False alarms in four weeks and their standard error over worlds, for each figure."""
-        return _mean(self.false * (_FOUR_WEEKS / self.days))
+    def false_alarms(self) -> tuple[Array, Array, Array]:
+        """False alarms in four weeks: for each figure and last for all together, with a 95 %
+        interval, exact for a Poisson's count (Garwood 1936), so that none seen is not taken for
+        none possible.
+        """
+        seen = self.false.sum(axis=0)
+        seen = np.append(seen, seen.sum())
+        low = np.where(seen > 0, stats.chi2.ppf(0.025, np.maximum(2 * seen, 1)) / 2, 0.0)
+        high = stats.chi2.ppf(0.975, 2 * seen + 2) / 2
+        per = _FOUR_WEEKS / (self.worlds * self.days)
+        return seen * per, low * per, high * per
 
     def false_table(self) -> Sheet:
         """How often each figure leaves its limits although nothing is wrong."""
-        rates, errors = self.false_alarms()
-        rows = [
-            (m.title, number(seen), f"{number(r, 2)} ± {number(e, 2)}")
-            for m, seen, r, e in zip(
-                self.measures, self.false.sum(axis=0), rates, errors, strict=True
+        seen = self.false.sum(axis=0)
+        rows = tuple(
+            (name, number(count), number(rate, 2), interval(number(low, 2), number(high, 2)))
+            for name, count, rate, low, high in zip(
+                [*(m.title for m in self.measures), "all"],
+                [*seen, seen.sum()],
+                *self.false_alarms(),
+                strict=True,
             )
-        ]
-        total = self.false.sum(axis=1, keepdims=True)
-        rate, error = _mean(total * (_FOUR_WEEKS / self.days))
-        rows.append(("all", number(total.sum()), f"{number(rate[0], 2)} ± {number(error[0], 2)}"))
-        columns = ("figure", f"in {self.worlds * self.days} days", "in four weeks ± standard error")
-        return Sheet("False alarms in calm worlds", columns, tuple(rows), self.note)
+        )
+        columns = ("figure", f"in {self.worlds * self.days} days", "in four weeks", "95 % interval")
+        return Sheet("False alarms in calm worlds", columns, rows, self.note)
 
     def table(self) -> Sheet:
         """How many incidents were noticed, and after how many hours."""
@@ -133,15 +142,15 @@ class Drill:
 
     def sentence(self) -> str:
         """False alarms and delays in one sentence."""
-        total = float(self.false.sum() / (self.worlds * self.days) * _FOUR_WEEKS)
+        total, low, high = (float(end[-1]) for end in self.false_alarms())
         said = []
         for name, found in self.delays.items():
             seen = found[np.isfinite(found)]
             after = f", half of them within {np.median(seen):.0f} h" if len(seen) else ""
             said.append(f"{name} {len(seen)} of {len(found)}{after}")
         return (
-            f"All figures together give {total:.1f} false alarms in four weeks; noticed were: "
-            + "; ".join(said) + "."
+            f"All figures together give {total:.1f} false alarms in four weeks (95 % interval "
+            f"{low:.1f} to {high:.1f}); noticed were: " + "; ".join(said) + "."
         )  # fmt: skip
 
     def plot(self) -> Figure:
@@ -152,13 +161,13 @@ class Drill:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; NaN becomes None."""
-        rates, errors = self.false_alarms()
+        names = [*(m.name for m in self.measures), "all"]
         return {
             "scenario": self.scenario, "policy": self.policy, "users": self.users,
             "worlds": self.worlds, "days_judged": self.days,
             "false_alarms_in_four_weeks": {
-                m.name: {"rate": float(r), "standard_error": _known(float(e))}
-                for m, r, e in zip(self.measures, rates, errors, strict=True)
+                name: {"rate": float(rate), "low": float(low), "high": float(high)}
+                for name, rate, low, high in zip(names, *self.false_alarms(), strict=True)
             },
             "incidents": {
                 name: {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.lines import Line2D
 
 from twofa_lab.analysis.picture import Figure
 
@@ -40,6 +41,12 @@ def plot_charts(watched: Monitoring) -> Figure:
         f"{watched.rules.learn_days} days".replace("$", r"\$"),
         x=0.01, ha="left", fontsize=12,
     )  # fmt: skip
+    if charts:
+        alarm = Line2D([], [], color=_RED, linewidth=0, marker="o", markersize=3.5, label="alarm")
+        figure.legend(
+            handles=[*panels[0].get_legend_handles_labels()[0], alarm],
+            loc="upper right", ncols=4, frameon=False, fontsize=9,
+        )  # fmt: skip
     figure.supxlabel(watched.note, fontsize=8, color="#555555", x=0.99, ha="right")
     return figure
 
@@ -84,10 +91,14 @@ def plot_drill(drill: Drill) -> Figure:
     figure = Figure(figsize=(11.0, 4.0), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.15))
     names = [m.title for m in drill.measures]
-    rates, errors = drill.false_alarms()
-    left.barh(names, rates, xerr=errors, color=_BLUE, ecolor="#333333", capsize=3)
+    rates, low, high = (values[:-1] for values in drill.false_alarms())
+    reach = (rates - low, high - rates)
+    left.errorbar(
+        rates, names, xerr=reach, fmt="o", color=_BLUE, ecolor=_GREY, capsize=3, clip_on=False
+    )
     left.invert_yaxis()
-    left.set_xlabel("false alarms in four weeks (± standard error)")
+    left.set_xlim(left=0)
+    left.set_xlabel("false alarms in four weeks (95 % interval)")
     left.set_title(f"Without an incident: {drill.worlds} worlds", loc="left", fontsize=11)
     for row, found in enumerate(drill.delays.values()):
         seen = np.sort(found[np.isfinite(found)])

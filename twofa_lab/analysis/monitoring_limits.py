@@ -107,11 +107,19 @@ def charts_of(tallies: Tallies, rules: LimitRules) -> tuple[Chart, ...]:
 def _chart(tallies: Tallies, measure: Measure, rules: LimitRules) -> Chart:
     top, bottom = measure.counts(tallies.overall)
     learnt = np.arange(tallies.hours) < 24 * rules.learn_days
-    expected = bottom * _season(tallies, top, bottom, learnt, _unit(measure, tallies, learnt))
-    x, n, e = (_trailing(values, rules.window_hours) for values in (top, bottom, expected))
+    unit = _unit(measure, tallies, learnt)
+    share = measure.unit == "%"
+    # of a share above one half the rest is counted: these laws are made for what is rare
+    turned = share and top[learnt].sum() > 0.5 * bottom[learnt].sum()
+    counted = bottom - top if turned else top
+    expected = bottom * _season(tallies, counted, bottom, learnt, unit)
+    x, n, e = (_trailing(values, rules.window_hours) for values in (counted, bottom, expected))
     dispersion = _dispersion(x[learnt], e[learnt], measure)
     low, high = _limits(e, dispersion, measure, rules.tail)
-    unit = _unit(measure, tallies, learnt)
+    if share:
+        high = np.minimum(high, n)
+    if turned:
+        x, e, low, high = n - x, n - e, n - high, n - low
     above = (x > high) & (x - e >= rules.least_events * unit)
     below = (x < low) & (e - x >= rules.least_events * unit) & (measure.side == "both")
     alarms = [
