@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import Engine, delete, text
 
+from tests.flow.forks import Forks
 from tests.flow.lab import Lab, make_lab
 from tests.flow.wired import PROVIDERS, Wired
 from twofa_lab.delivery import local_provider
@@ -62,6 +63,13 @@ def both(request: pytest.FixtureRequest) -> Lab:
 def threads(request: pytest.FixtureRequest) -> Lab:
     """On PostgreSQL, where transactions really run side by side."""
     return make_lab(_emptied(request.getfixturevalue("_postgresql")))
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Processes of their own, one at a time."""
+    with Forks.serving() as serving:
+        yield serving
 
 
 @pytest.fixture(scope="session")
