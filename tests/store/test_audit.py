@@ -300,6 +300,7 @@ def test_no_text_is_an_anchor(junk: str) -> None:
         (Event(1, "send", 1, {"phone": "x"}), "takes no 'phone'"),
         (Event(1, "send", 1, {"to": "+15005550006"}), "full phone number"),
         (Event(1, "send", 1, {"to": "call +44 7700 900000 now"}), "full phone number"),
+        (Event(1, "send", 1, {"to": "+1 (500) 555-0006"}), "full phone number"),
         (Event(1, "send", 1, {"x": "y" * 5_000}), "exceeds"),
         (Event(1, "send", 1, {"x": float("nan")}), "not plain JSON"),
         (Event(1, "send", 1, {"x": b"bytes"}), "not plain JSON"),  # type: ignore[dict-item]

@@ -121,7 +121,7 @@ class Tallies:
     def daily(self) -> Array:
         """Sums of each whole day from the start on, shape (days, COUNTS)."""
         days = self.hours // 24
-        return np.asarray(self.overall[: 24 * days].reshape(days, 24, -1).sum(axis=1))
+        return np.asarray(self.overall[: 24 * days].reshape(days, 24, len(COUNTS)).sum(axis=1))
 
     def until(self, hour: int) -> Tallies:
         """The hours before one."""

@@ -70,7 +70,7 @@ EVENTS = (
 """What an audit row may be about."""
 
 _SECRET_KEYS = frozenset({"code", "secret", "seed", "password", "token", "phone", "email", "otp"})
-_FULL_NUMBER = re.compile(r"\+\d(?:[ ().-]?\d){6,}")
+_FULL_NUMBER = re.compile(r"\+\d(?:[ ().-]{0,2}\d){6,}")
 _LARGEST_DETAIL = 4_096
 _GENESIS = bytes(32)
 _LOCK = int.from_bytes(b"2faaudit", "big")
