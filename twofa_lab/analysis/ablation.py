@@ -31,7 +31,7 @@ from twofa_lab.analysis.thresholds_sweep import at_threshold, logged_curve, swee
 from twofa_lab.analysis.totals import SUMS
 from twofa_lab.errors import InputError
 from twofa_lab.replay.beside import with_beside
-from twofa_lab.replay.fit import Observed, fit_scorer, observe
+from twofa_lab.replay.fit import fit_scorer, observe
 from twofa_lab.risk.model_file import Scorer, save_scorer
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.rule_scorer import RuleScorer
@@ -43,7 +43,18 @@ from twofa_lab.traffic.world import World, WorldFacts
 if TYPE_CHECKING:
     from twofa_lab.analysis.picture import Figure
 
-__all__ = ["FOUR", "GROUPS", "Ablation", "Worth", "ablation", "thinned", "worth_of"]
+__all__ = [
+    "FOUR",
+    "GROUPS",
+    "MOST",
+    "TREES",
+    "Ablation",
+    "Worth",
+    "ablation",
+    "password_only",
+    "thinned",
+    "worth_of",
+]
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "device": ("new_device",),
@@ -63,11 +74,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
 FOUR = ("device", "place", "hour", "failed passwords")
 """The guide's four signals, as groups."""
 
+MOST = 20_000
+"""Legitimate logins that a scorer is fitted on, standing for all, where many scorers are fitted."""
+
+TREES: dict[str, Any] = {"max_iter": 60}
+"""Settings of the trees then."""
+
 _ALL, _THE_FOUR, _POINTS = "all signals", "the four signals", "the four, by the rules' points"
 _SALT = 20_260_105  # of the bootstrap weights: that of a comparison
 _GRID = 10  # thresholds replayed around the budget
-_ONE_IN = 20  # of legitimate logins a scorer is fitted on, each standing for as many
-_TREES: dict[str, Any] = {"max_iter": 60}
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,7 @@ def ablation(
     limit = float(fraction("budget", budget))
     world = with_beside(world)  # once for all replays
     seen = observe(fitted_on)
-    sampled, weights = thinned(seen, _ONE_IN, seed)
+    rows, weights = thinned(seen.columns["attack"] > 0, np.ones(len(seen), np.bool_), seed)
     kept: dict[str, Sequence[str]] = {_ALL: tuple(GROUPS), _THE_FOUR: FOUR}
     if remove:
         kept |= {f"the four but {name}": [f for f in FOUR if f != name] for name in FOUR}
@@ -216,11 +231,11 @@ def ablation(
     signals: dict[str, tuple[str, ...]] = {_POINTS: _signals(FOUR)}
     for name, groups in kept.items():
         signals[name] = _signals(groups)
-        told = replace(sampled, values=_only(sampled.values, signals[name]))
+        told = replace(seen, values=_only(seen.values, signals[name]))
         scorers[name] = fit_scorer(
-            fitted_on, "learned", seen=told, weights=weights, seed=seed, **_TREES
+            fitted_on, "learned", seen=told, weights=weights, rows=rows, seed=seed, **TREES
         )
-    alone = _password_only(world, replicates, progress)
+    alone = password_only(world, replicates, progress)
     worths = [
         replace(
             worth_of(scorers[name], name, world, limit, alone, replicates, progress),
@@ -231,11 +246,18 @@ def ablation(
     return Ablation(tuple(worths), limit, fitted_on.facts, world.facts, alone.takeovers)
 
 
-def thinned(seen: Observed, one_in: int, seed: int = 0) -> tuple[Observed, Array]:
-    """All attacks and one in so many of the other logins, with how many each stands for."""
-    attack = seen.columns["attack"] > 0
-    kept = attack | (np.random.default_rng(seed).random(len(seen)) < 1.0 / one_in)
-    return seen.rows(kept), np.where(attack[kept], 1.0, float(one_in))
+def thinned(attack: Array, taken: Array, seed: int = 0) -> tuple[Array, Array]:
+    """Which of the logins `taken` (a mask) to learn from, and how many each stands for: all
+    (labelled) attacks, and of the others `MOST` at random. Both have an entry a login.
+
+    >>> rows, weights = thinned(np.array([True, False, False]), np.array([True, True, False]))
+    >>> rows.tolist(), weights.tolist()
+    ([True, True, False], [1.0, 1.0, 1.0])
+    """
+    others = int((taken & ~attack).sum())
+    share = min(1.0, MOST / max(others, 1))
+    rows = taken & (attack | (np.random.default_rng(seed).random(len(attack)) < share))
+    return rows, np.where(attack, 1.0, 1.0 / share)
 
 
 def worth_of(
@@ -307,7 +329,10 @@ def _mixed(
     )  # fmt: skip
 
 
-def _password_only(world: World, replicates: int, progress: bool | None) -> PolicyResult:
+def password_only(
+    world: World, replicates: int = 200, progress: bool | None = None
+) -> PolicyResult:
+    """What happens on a world where nobody is asked, with the replicates of `worth_of`."""
     policy = Policy.password_only()
     return sweep(world, [policy], None, 0.0, replicates, _SALT, progress=progress).results[0]
 
