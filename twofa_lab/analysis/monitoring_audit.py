@@ -31,8 +31,13 @@ from twofa_lab.tables import OUTCOME_NAMES, Array
 __all__ = ["tally_audit"]
 
 _DAY = 24 * HOUR_MS
+_LATEST = 7_258_118_400_000  # the year 2200
+_LONGEST_MS = 3_653 * _DAY
+"""Every hour has its counts, so that a stray time stamp would fill the memory; an audit is kept for
+four years (`store.archive`)."""
 _READ = ("login", "challenge", "send", "delivery", "outcome")
 _COLUMNS = ["seq", "at", "user_id", "event", "detail"]
+_DEAREST = 10**9  # millionths of US$: no message costs a thousand dollars
 _HELD = {name for name, held in zip(OUTCOME_NAMES, OUTCOMES_HELD, strict=True) if held}
 
 
@@ -67,6 +72,8 @@ def tally_audit(path: str | Path, *, since: int | None = None, zone: str = "UTC"
         raise InputError(f"{path}: no login in it" + ("" if since is None else " since then"))
     at = np.array([one.at for one in logins], np.int64)
     start = int(at.min()) // _DAY * _DAY
+    if int(at.max()) - start > _LONGEST_MS:
+        raise InputError(f"{path}: its logins span more than ten years; say since when to count")
     hour = (at - start) // HOUR_MS
     counts = np.array([_counts_of(one) for one in logins], np.float64)
     held = np.array([one.outcome in _HELD for one in logins])
@@ -97,10 +104,12 @@ def _events(path: Path) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
             continue
         try:
             known = json.loads(detail)
+            if not 0 <= int(time) < _LATEST:
+                raise ValueError
             yield int(time), -1 if user is None else int(user), event, dict(known)
         except (TypeError, ValueError, RecursionError):
             raise InputError(
-                f"{path}: row {row + 1} is no audit row: its detail is damaged"
+                f"{path}: row {row + 1} is no audit row: its time or detail is damaged"
             ) from None
 
 
@@ -142,7 +151,7 @@ def _note(login: _Login, event: str, at: int, detail: dict[str, Any]) -> None:
             login.sent_at = at
         login.messages += 1
         price = detail.get("microusd")
-        login.microusd += price if isinstance(price, int) else 0
+        login.microusd += price if isinstance(price, int) and 0 <= price < _DEAREST else 0
 
 
 def _text(value: object) -> str:

@@ -165,7 +165,7 @@ def read_vonage(
     claims = _vonage_claims(authorization, signature_secret)
     digest = hashlib.sha256(body).hexdigest()
     issued, token_id = claims.get("iat"), claims.get("jti")
-    if not hmac.compare_digest(str(claims.get("payload_hash")).encode(), digest.encode()):
+    if not hmac.compare_digest(_bytes(str(claims.get("payload_hash"))), _bytes(digest)):
         raise WebhookError("webhook refused: the body is not the one that was signed")
     if not isinstance(issued, int) or abs(now_seconds - issued) > FRESH_SECONDS:
         raise WebhookError("webhook refused: its token is not of this moment")
@@ -185,14 +185,14 @@ def read_twilio(
     `url` is the full URL Twilio called, query included, `signature` its X-Twilio-Signature header.
     """
     content = _checked_size(body)
-    given = signature.encode()
+    given = _bytes(signature)
     if not any(
-        hmac.compare_digest(given, twilio_signature(auth_token, form).encode())
+        hmac.compare_digest(given, _bytes(twilio_signature(auth_token, form)))
         for form in _with_and_without_port(url)
     ):
         raise WebhookError("webhook refused: the signature is wrong")
     digest = parse_qs(urlsplit(url).query).get("bodySHA256", [""])[0].lower()
-    if not hmac.compare_digest(digest.encode(), hashlib.sha256(body).hexdigest().encode()):
+    if not hmac.compare_digest(_bytes(digest), hashlib.sha256(body).hexdigest().encode()):
         raise WebhookError("webhook refused: the body is not the one that was signed")
     try:
         events = json.loads(content)
@@ -211,7 +211,11 @@ def twilio_signature(auth_token: str, url: str, fields: Iterable[tuple[str, str]
     'RSOYDt4T1cUTdK1PDd93/VVr8B8='
     """
     text = url + "".join(name + value for name, value in sorted(set(fields)))
-    return base64.b64encode(hmac.digest(auth_token.encode(), text.encode(), "sha1")).decode()
+    return base64.b64encode(hmac.digest(auth_token.encode(), _bytes(text), "sha1")).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # a header's stray bytes may come as surrogates
 
 
 def _further(one: str, other: str) -> str:
@@ -282,9 +286,9 @@ def _twilio_event(event: Any) -> tuple[str, StatusEvent]:
 
 
 def _channel(name: object) -> str:
-    if name not in TWILIO_CHANNELS:
+    if not isinstance(name, str) or name not in TWILIO_CHANNELS:
         raise WebhookError("webhook refused: of no known channel")
-    return str(name)
+    return name
 
 
 def _with_and_without_port(url: str) -> tuple[str, ...]:

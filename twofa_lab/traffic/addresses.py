@@ -151,9 +151,11 @@ def mmdb_addresses(*paths: str | Path) -> AddressTable:
                 f"{path}: no record holds country.iso_code or autonomous_system_number; "
                 "give a GeoLite2-Country, -City or -ASN file or one of that form"
             )
+    layers = _layer_of_rows(country_rows), _layer_of_rows(network_rows)
+    if not any(len(layer.start) for layer in layers):
+        raise InputError(f"{paths[0]}: holds no network that is in use")
     return _merge(
-        _layer_of_rows(country_rows),
-        _layer_of_rows(network_rows),
+        *layers,
         tuple(countries),
         names,
         "; ".join(credit_lines),
@@ -172,6 +174,8 @@ def _read_mmdb(
 
     try:
         with maxminddb.open_database(str(path)) as reader:
+            if not _is_tree(path, reader.metadata()):
+                raise ValueError
             for network, record in reader:
                 if not isinstance(record, dict):
                     continue
@@ -189,6 +193,30 @@ def _read_mmdb(
         raise InputError(f"{path}: cannot be opened: {error.strerror or error}") from error
     except (maxminddb.InvalidDatabaseError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: not a whole MaxMind DB file") from error
+
+
+def _is_tree(path: Path, meta: Any) -> bool:
+    """Whether a database's search tree can be walked to its end: one that shares its branches has
+    more networks than there are atoms. Real ones share the IPv4 branch alone, a few times.
+    """
+    width, count = meta.record_size // 4, meta.node_count
+    raw = np.fromfile(path, np.uint8, width * count)
+    if width not in (6, 7, 8) or len(raw) < width * count:
+        return False
+    each: list[npt.NDArray[Any]] = [column.astype(np.uint32) for column in raw.reshape(-1, width).T]
+    half = width // 2
+    left, right = each[:half], each[-half:]
+    if width == 7:  # 28 bits: the middle byte holds the upper four of both
+        left, right = [each[3] >> 4, *left], [each[3] & 15, *right]
+    records = np.stack([sum(b << (8 * i) for i, b in enumerate(s[::-1])) for s in (left, right)])
+    frontier, walked = np.zeros(1, np.int64), 0
+    for _ in range(128 if meta.ip_version == 6 else 32):
+        below = records[:, frontier].ravel()
+        frontier = below[below < count].astype(np.int64)
+        walked += len(frontier)
+        if not len(frontier) or walked > 8 * count:
+            break
+    return not len(frontier)
 
 
 def parse_ips(texts: Sequence[str] | pa.Array) -> tuple[UInts, npt.NDArray[np.bool_]]:

@@ -243,6 +243,7 @@ class ParquetBlocks:
             try:
                 batches = self._file.iter_batches(batch_size=1 << 16, columns=columns)
                 for batch in _ahead(batches):
+                    batch.validate(full=True)  # damaged text would raise later, and elsewhere
                     rows = positions_without(self.rows_read, batch.num_rows, [])
                     self.rows_read += batch.num_rows
                     bar.update(batch.num_rows)

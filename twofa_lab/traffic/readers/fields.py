@@ -13,7 +13,7 @@ from twofa_lab.traffic.addresses import parse_ips
 from twofa_lab.traffic.readers import values
 from twofa_lab.traffic.readers.gather import Gather
 from twofa_lab.traffic.readers.reading import counted
-from twofa_lab.traffic.readers.times import NAIVE, TimeKinds, read_times
+from twofa_lab.traffic.readers.times import NAIVE, TimeKinds, Times, read_times
 from twofa_lab.traffic.readers.users import UserIds
 
 __all__ = ["FIELDS", "REQUIRED", "FieldReader"]
@@ -60,7 +60,7 @@ class FieldReader:
             if name != "time":
                 texts = self._texts(batch, self._mapping[name])
                 columns[name] = self._read(name, texts, problems)
-        times = read_times(batch.column(self._mapping["time"]))
+        times = self._times(batch.column(self._mapping["time"]))
         usable = times.valid & (times.kind == NAIVE) if self._naive_only else times.valid
         columns["time"] = times.ms
         problems.append((f"{self._mapping['time']}: not a time between 1970 and 2200", ~usable))
@@ -92,6 +92,15 @@ class FieldReader:
             raise InputError(
                 f"{self._gather.path}: column {name!r} is {column.type}, which cannot be read as "
                 "text, a number or a truth value"
+            ) from None
+
+    def _times(self, column: pa.Array) -> Times:
+        try:
+            return read_times(column)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise InputError(
+                f"{self._gather.path}: column {self._mapping['time']!r} is {column.type}, which "
+                "cannot be read as times"
             ) from None
 
     def _read(

@@ -52,7 +52,7 @@ def read_times(column: pa.Array) -> Times:
         ms = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
         return _checked(ms.fill_null(-1).to_numpy(zero_copy_only=False), kind)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
+        column = column.cast(pa.float64(), safe=False)  # rounds what is no time anyway
         return _epoch(column.fill_null(-1).to_numpy(zero_copy_only=False))
     texts = column.cast(pa.string()).fill_null("")
     if len(texts) and pc.min(pc.binary_length(texts)).as_py() >= len("2026-01-01T00:00"):
