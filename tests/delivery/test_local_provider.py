@@ -136,6 +136,29 @@ def test_odd_twilio_requests_are_refused_as_twilio_does(lab: Any, form: str) -> 
     assert (status, error["code"]) == (400, 60200)
 
 
+def test_every_route_asks_for_credentials(lab: Any, mobile: PhoneNumber) -> None:
+    """Whatever is asked without them, nothing is shown or sent."""
+    service = f"/v2/Services/{lab.local.secrets.twilio.service_sid}"
+    one, number = "/v2/verify/" + "0" * 36, quote(mobile.e164)
+    asked = [
+        ("POST", f"{service}/Verifications"), ("POST", f"{service}/VerificationCheck"),
+        ("POST", f"{service}/Verifications/VE{'0' * 32}"), ("POST", "/v2/verify"), ("POST", one),
+        ("DELETE", one), ("POST", f"{one}/next_workflow"), ("GET", "/auth/v1/authentication/token"),
+        ("POST", "/verification/v3/send"), ("GET", "/verification/v3/validateOtp"),
+        ("POST", "/sim-swap/v2/check"), ("GET", f"/handset/messages?number={number}"),
+        ("POST", "/handset/sim-swap"),
+    ]  # fmt: skip
+    routes = lab.local._server._server.routes
+    assert len(asked) == len(routes)
+    for route in routes:
+        mine = [(method, path) for method, path in asked if route.method == method
+                and route.pattern.fullmatch(path.partition("?")[0])]  # fmt: skip
+        assert len(mine) == 1, route
+        assert call(lab, *mine[0])[0] == 401, route
+        assert call(lab, *mine[0], Authorization="Bearer x", authToken="x")[0] == 401, route
+    assert lab.local.messages_sent == 0
+
+
 def test_it_listens_on_this_machine_only() -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):  # noqa: S104 - must be refused
         with pytest.raises(InputError, match=r"127\.0\.0\.1"):
