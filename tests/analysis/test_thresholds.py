@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from twofa_lab.analysis import sensitivity
 from twofa_lab.analysis.comparison import compare
 from twofa_lab.analysis.curve import curve
 from twofa_lab.analysis.sensitivity import _range
@@ -128,7 +129,8 @@ def test_the_file_is_the_policy_with_its_provenance(found: Tuning, tmp_path):
     path = found.save(tmp_path / "tuned.yaml", day=date(2026, 1, 2))
     assert Policy.load(path) == found.best
     text = path.read_text(encoding="utf-8")
-    for said in ("2026-01-02", found.facts.fingerprint, "20.00 %", "seed 3", "numpy"):
+    for said in ("2026-01-02", found.facts.fingerprint, "at most 20 %", "seed 3", "numpy",
+                 "sms $", "scores as logged promised"):  # fmt: skip
         assert said in text, said
     assert found.best.challenge_at == found.point.threshold
 
@@ -168,6 +170,39 @@ def test_assumptions_are_replayed_on_the_same_logins(found: Tuning):
     assert stopped["attackers get past every factor"] < stopped["as it is"]
     assert lost["1 in 10 more has no phone at hand"] > lost["as it is"]
     assert lost["people wait half as long"] > lost["as it is"]
+
+
+@pytest.mark.parametrize("name", sensitivity._CHANGES)
+def test_an_assumption_is_changed_as_far_as_columns_are_asked_for(world: World, name: str):
+    """A scorer also reads columns by themselves, which have no potential outcomes."""
+    few = _Only(world.source, ("time", "ip"))
+    assert set(sensitivity._Changed(few, name).load(0, ("time", "ip")).logins) == {
+        "time", "ip", "login_id",
+    }  # fmt: skip
+    whole = sensitivity._Changed(world.source, name).load(0, None).logins
+    before = world.source.load(0, None).logins
+    changed = {key for key in before if not np.array_equal(before[key], whole[key])}
+    assert changed
+    assert all(key.startswith("po_") for key in changed)
+
+
+class _Only:
+    """Shards with no more than the columns asked for, as they come from disk."""
+
+    def __init__(self, source, columns):
+        self.source, self.columns = source, {*columns, "login_id"}
+
+    def load(self, index, columns):
+        shard = self.source.load(index, columns)
+        return replace(shard, logins={k: v for k, v in shard.logins.items() if k in self.columns})
+
+
+def test_small_thresholds_are_told_apart_in_figures(world: World):
+    found = tune(world, RISK, 0.9, thresholds=[0.00005, 0.0004, 0.6], replicates=8, progress=False)
+    axes = found.plot_cost().axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "never", "0.6", "0.0004", "5e-05",
+    ]  # fmt: skip
 
 
 def test_figures_and_tables_show_themselves(found: Tuning):

@@ -35,7 +35,18 @@ def test_a_budget_that_nothing_keeps_fails_and_writes_nothing(
 ):
     line = refused(*tuning(saved, tmp_path / "no.yaml", "0.0001"), status=1)
     assert "no threshold satisfies this" in line
-    assert not (tmp_path / "no.yaml").exists()
+    refused("tune", saved, "--scorer", "freeman", "--max-challenge-rate", "0.0001", "--out",
+            tmp_path / "no.yaml", status=1)  # fmt: skip
+    assert not list(tmp_path.iterdir())  # the fitted scorer neither
+
+
+@pytest.mark.parametrize("name", ["nowhere/tuned.yaml", "tuned.skops", "."])
+def test_where_nothing_can_be_written_is_refused_before_any_work(
+    refused: Refused, saved: Path, tmp_path: Path, name: str
+):
+    call = ["tune", saved, "--scorer", "freeman", "--max-challenge-rate", "0.9"]
+    assert "--out" in refused(*call, "--out", tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_cheapest_by_prices_of_ones_own(told: Told, saved: Path, tmp_path: Path):
@@ -49,10 +60,14 @@ def test_the_cheapest_by_prices_of_ones_own(told: Told, saved: Path, tmp_path: P
     ("arguments", "said"),
     [
         (["--scorer", "magic", "--max-challenge-rate", "0.1"], "magic"),
-        ([], "max_challenge_rate"),
+        ([], "--max-challenge-rate, --cheapest or both"),
         (["--max-challenge-rate", "5"], "max_challenge_rate"),
         (["--price", "takeover"], "takeover"),
         (["--price", "sandwich=3"], "sandwich"),
+        (["--max-challenge-rate", "0.1", "--model", "m.skops"], "--model is for a fitted scorer"),
+        (["--max-challenge-rate", "0.1", "--scorer", "rules", "--policy", "universal"], "--policy"),
+        (["--max-challenge-rate", "0.1", "--scorer", "freeman", "--model", "m.skops"], "m.skops"),
+        (["--max-challenge-rate", "0.1", "--policy", "nonsense"], "nonsense"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(
@@ -91,3 +106,7 @@ def test_a_scorer_fitted_here_is_tuned_on_accounts_it_was_not_fitted_on(
     again = told(*call, "--model", tmp_path / "whole.skops")
     assert "these very ones" in again["note"]
     assert "these very ones: that flatters it" in path.read_text(encoding="utf-8")
+    half = told(*call)
+    assert "none of these" in half["note"]
+    on_all = told(*call, "--model", tmp_path / "freeman.skops")
+    assert "which are among these: that flatters it" in on_all["note"]

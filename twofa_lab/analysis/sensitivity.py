@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twofa_lab.analysis.estimates import cost_of
-from twofa_lab.analysis.thresholds_sweep import threshold_word
+from twofa_lab.analysis.thresholds_sweep import budget_word, threshold_word
 from twofa_lab.sheet import Sheet, money, number, percent
 from twofa_lab.tables import NEVER, Array
 from twofa_lab.traffic.world import Shard, ShardSource
@@ -55,7 +55,7 @@ def price_sheet(tuning: Tuning) -> Sheet:
     indices = tuning.allowed()
     words = [threshold_word(tuning.points[i].threshold) for i in indices]
     title = "Which price would change the cheapest threshold" + (
-        "" if tuning.budget is None else f" within {percent(tuning.budget, 1)} challenges"
+        "" if tuning.budget is None else f" within {budget_word(tuning.budget)} challenges"
     )
     columns = (
         "price", "US$ per 1,000 now", "at half of it", "at one and a half",
@@ -80,7 +80,7 @@ def price_sheet(tuning: Tuning) -> Sheet:
 
 def _scaled(*names: str, factor: float) -> Callable[[dict[str, Array]], None]:
     def change(logins: dict[str, Array]) -> None:
-        for name in names:
+        for name in set(names) & set(logins):
             values = logins[name]
             moved = np.minimum(np.rint(values * factor), NEVER - 1)
             logins[name] = np.where(values == NEVER, values, moved).astype(values.dtype)
@@ -92,6 +92,8 @@ def _only(name: str, value: int, share: float) -> Callable[[dict[str, Array]], N
     """One value for so large a share of the rows, told by a mixed login number: no other draw."""
 
     def change(logins: dict[str, Array]) -> None:
+        if name not in logins:
+            return
         mixed = logins["login_id"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         hit = mixed >> np.uint64(11) < np.uint64(int(share * 2**53))
         logins[name] = np.where(hit, value, logins[name]).astype(logins[name].dtype)
@@ -115,7 +117,7 @@ _CHANGES: dict[str, Callable[[dict[str, Array]], None]] = {
 
 @dataclass(frozen=True)
 class _Changed:
-    """Shards of a source with one assumption changed."""
+    """Shards of a source with one assumption changed, as far as its columns are asked for."""
 
     source: ShardSource
     name: str

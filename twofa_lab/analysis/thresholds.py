@@ -24,6 +24,7 @@ from twofa_lab.analysis.estimates import Estimate, PolicyResult, cost_of
 from twofa_lab.analysis.guarantee import within_budget
 from twofa_lab.analysis.thresholds_sweep import (
     at_threshold,
+    budget_word,
     fitted_words,
     logged_curve,
     operating_grid,
@@ -128,7 +129,7 @@ class Tuning:
         if self.budget is not None:
             words.append(
                 f"Keeps the budget: with {percent(self.confidence, 0)} confidence at most "
-                f"{percent(self.budget, 1)} of such accounts' legitimate logins are challenged "
+                f"{budget_word(self.budget)} of such accounts' legitimate logins are challenged "
                 f"(Learn then Test), an account's challenges beyond {self.cap:.1f} over its share "
                 "left out."
             )
@@ -226,9 +227,10 @@ class Tuning:
         if self.chosen is None:
             highest = self.points[1].result if len(self.points) > 1 else self.points[0].result
             return (
-                f"no threshold satisfies this: at most {percent(self.budget or 0.0, 1)} challenged "
-                f"with {percent(self.confidence, 0)} confidence. The highest threshold challenges "
-                f"{percent(highest.challenge_rate.value)}; raise the budget or take more accounts"
+                f"no threshold satisfies this: at most {budget_word(self.budget or 0.0)} "
+                f"challenged with {percent(self.confidence, 0)} confidence. The highest threshold "
+                f"challenges {percent(highest.challenge_rate.value)}; raise the budget or take "
+                "more accounts"
             )
         p = self.point
         r, rate = p.result, p.result.challenge_rate

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from twofa_lab.analysis.picture import Figure
-from twofa_lab.analysis.thresholds_sweep import threshold_word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +68,8 @@ def plot_curves(tuning: Tuning) -> Figure:
     if tuning.budget is not None:
         axes.axvline(100 * tuning.budget, color="black", linestyle=":", linewidth=1.2)
         axes.annotate(
-            f"budget {100 * tuning.budget:g} %", (100 * tuning.budget, 0.03), rotation=90,
-            xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points",
+            f"budget {100 * tuning.budget:g} %", (100 * tuning.budget, 0.985), va="top",
+            xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points",
             fontsize=9,
         )  # fmt: skip
     if tuning.chosen is not None and tuning.point.threshold is not None:
@@ -78,12 +77,16 @@ def plot_curves(tuning: Tuning) -> Figure:
         at = (max(100 * p.result.challenge_rate.value, _LEAST), 100 * p.stopped.value)
         axes.plot(*at, marker="*", markersize=17, color=_GREEN, markeredgecolor="black")
         axes.annotate(
-            f"challenge at {threshold_word(p.threshold)}", at, xytext=(-4, -20), ha="center",
+            f"challenge at {p.threshold:.3g}", at, xytext=(-6, -24), ha="left",
             textcoords="offset points", fontsize=10, color=_GREEN, fontweight="bold",
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.5},
         )  # fmt: skip
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylim(-3, 103)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_ylim(-3, 113)  # room for the budget's name
     axes.set_xlabel("legitimate logins challenged (% of those with the right password, log scale)")
     axes.set_ylabel("attackers with the right password (%)")
     axes.legend(loc="lower right", fontsize=8.5, frameon=True)
@@ -110,16 +113,17 @@ def plot_costs(tuning: Tuning) -> Figure:
     totals = [p.result.cost.total for p in tuning.points]
     ends = [[t.value - t.low for t in totals], [t.high - t.value for t in totals]]
     axes.errorbar(at, bottom, yerr=np.maximum(ends, 0), fmt="none", ecolor="#333333", capsize=2)
+    highest = max(t.high for t in totals)
     if tuning.chosen is not None:
         axes.annotate(
-            "chosen", (tuning.chosen, totals[tuning.chosen].high), xytext=(0, 16), ha="center",
-            textcoords="offset points", color=_GREEN, fontweight="bold",
+            "chosen", (tuning.chosen, totals[tuning.chosen].high), ha="center", color=_GREEN,
+            xytext=(tuning.chosen, 1.06 * highest), fontweight="bold",
             arrowprops={"arrowstyle": "->", "color": _GREEN},
         )  # fmt: skip
-    step = max(1, len(at) // 16)
-    words = [threshold_word(p.threshold) for p in tuning.points]
-    axes.set_xticks(at[::step], [f"{word:.5}" for word in words[::step]], fontsize=9)
-    axes.set_ylim(0, 1.22 * max(t.high for t in totals))
+    step = max(1, len(at) // 14)
+    words = ["never" if p.threshold is None else f"{p.threshold:.2g}" for p in tuning.points]
+    axes.set_xticks(at[::step], words[::step], fontsize=9)
+    axes.set_ylim(0, 1.28 * highest)
     axes.set_xlabel("challenge at this score or above (fewest challenges on the left)")
     axes.set_ylabel(_plain("US$ per 1,000 legitimate logins\n(line: 95 % interval of the total)"))
     _finish(axes, "Cost by threshold")

@@ -24,6 +24,7 @@ from twofa_lab.traffic.world import ShardSource, World, WorldFacts
 __all__ = [
     "Swept",
     "at_threshold",
+    "budget_word",
     "counted",
     "fitted_words",
     "logged_curve",
@@ -67,6 +68,15 @@ def threshold_word(threshold: float | None) -> str:
     return "never" if threshold is None else f"{threshold:.6g}"
 
 
+def budget_word(budget: float) -> str:
+    """A budget as it was given.
+
+    >>> budget_word(0.0001), budget_word(0.05)
+    ('0.01 %', '5 %')
+    """
+    return f"{100 * budget:.6g} %"
+
+
 def fitted_words(policy: Policy, facts: WorldFacts) -> str:
     """What the policy's scorer was fitted on, and whether that flatters it in this world; empty for
     the rules.
@@ -75,10 +85,16 @@ def fitted_words(policy: Policy, facts: WorldFacts) -> str:
     if scorer is None or scorer.card is None:
         return ""
     data = scorer.card.data
+    theirs, ours = data["fingerprint"], facts.fingerprint
     text = f"Scorer fitted on {data['users']:,} accounts of {data['world']}"
-    if facts.fingerprint.startswith(data["fingerprint"]):
-        return f"{text}, these very ones: that flatters it."
-    return f"{text} ({data['fingerprint']}), none of these."
+    if ours == theirs or ours.startswith(f"{theirs}-"):
+        return f"{text}, these very ones: that flatters it, and the guarantee does not hold for it."
+    if theirs.startswith(f"{ours}-"):
+        return (
+            f"{text} ({theirs}), which are among these: that flatters it, and the guarantee does "
+            "not hold for it."
+        )
+    return f"{text} ({theirs}), none of these."
 
 
 def counted(prepared: Prepared, facts: WorldFacts) -> Array:
