@@ -2,9 +2,10 @@
 
 A step is passed where a normal value that leans on intent exceeds the step's threshold. Nothing is
 drawn here, so two arms on the same visitors differ by the arms alone. What follows a sign-up is a
-closed form and not the closed loop of logins: counts are a rate times the days, rounded up or
-down by a uniform of the visitor's so that the mean is exact; a stranger with the password is always
-asked for the enrolled factor, and gets past it as often as the catalogue says.
+closed form, quick enough for thousands of experiments: counts are a rate times the days, rounded up
+or down by a uniform of the visitor's so that the mean is exact; a stranger with the password is
+always asked for the enrolled factor, and gets past it as often as the catalogue says. The closed
+loop of logins over the same visitors is `analysis.signup_logins`.
 """
 
 from __future__ import annotations
@@ -208,6 +209,7 @@ def _columns(
         "verified": state.verified,
         "signed_up": state.signed_up,
         "activated": active,
+        "stayed_days": np.where(active, state.gone_day, 0).astype(np.float32),
         "retained_30": active & (state.gone_day >= 30),
         "retained_90": active & (state.gone_day >= min(90, settings.followed_days)),
         "enrolled": enrolled,

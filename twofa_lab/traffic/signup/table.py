@@ -35,6 +35,7 @@ SIGNUPS = Table(
         Column("verified", "bool", "typed the code"),
         Column("signed_up", "bool", "got an account: verified, and what the arm forces done"),
         Column("activated", "bool", "reached first value"),
+        Column("stayed_days", "float32", "days from sign-up until gone; 0: never activated"),
         Column("retained_30", "bool", "activated, and not gone before day 30"),
         Column("retained_90", "bool", "the same for day 90"),
         Column("enrolled", "bool", "had a second factor in the end"),
