@@ -76,7 +76,9 @@ def test_vocabularies_larger_than_a_page_keep_their_codes(tmp_path):
     columns = {"user_id": np.zeros(len(codes), np.int64), "user_agent": codes}
     arrow = storage.to_arrow(LOGINS, columns, {"user_agent": words})
     pq.write_table(arrow, tmp_path / "logins.parquet", row_group_size=30_000)
-    found = storage._read(tmp_path / "logins.parquet", LOGINS, ["user_agent"])
+    found = storage._read(
+        tmp_path / "logins.parquet", LOGINS, ["user_agent"], {"user_agent": words}
+    )
     np.testing.assert_array_equal(found["user_agent"], codes)
 
 

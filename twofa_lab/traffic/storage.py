@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,15 +25,28 @@ from pydantic import ValidationError
 
 from twofa_lab.errors import InputError, LabError, WorkError
 from twofa_lab.risk.policy import input_error
-from twofa_lab.tables import LOGINS, PEOPLE, Array, Table
+from twofa_lab.tables import ATTACKS, FACTORS, LINE_TYPES, LOGINS, PEOPLE, Array, Table
 from twofa_lab.traffic.scenario import Costs
-from twofa_lab.traffic.world import Shard, World, WorldFacts
+from twofa_lab.traffic.world import Shard, Vocabularies, World, WorldFacts
 
 __all__ = ["DiskSource", "RunWriter", "open_run", "write_shard"]
 
 FORMAT = "twofa-lab run 1"
 _MANIFEST = "manifest.json"
 _MAX_MANIFEST = 64_000_000
+_MOST_ROWS_A_BYTE = 8
+_MOST_UNPACKED = 200
+"""Bounds of a shard's file. What is written here has several bytes a row and unpacks to less than
+ten times its size; the rest is room."""
+
+_LATEST = 7_258_118_400_000  # the year 2200
+_MOST = {
+    "time": _LATEST,
+    "attack": len(ATTACKS),
+    "line_type": len(LINE_TYPES),
+    "factors": 1 << len(FACTORS),
+}
+"""Columns that code indexes by, and what their values stay below."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,7 @@ class DiskSource:
 
     folder: str
     shards: int
+    vocabularies: Vocabularies = field(repr=False)
 
     def __len__(self) -> int:
         return self.shards
@@ -49,14 +63,18 @@ class DiskSource:
     def load(self, index: int, columns: Iterable[str] | None) -> Shard:
         """Read one shard; `columns` of the logins table or all of them."""
         folder = Path(self.folder)
-        people = _read(folder / _name(PEOPLE, index), PEOPLE, None)
-        if not len(people["user_id"]):
+        path, words = folder / _name(LOGINS, index), self.vocabularies
+        people = _read(folder / _name(PEOPLE, index), PEOPLE, None, words)
+        ids = people["user_id"]
+        if not len(ids):
             raise InputError(f"{folder / _name(PEOPLE, index)}: holds no accounts")
         wanted = None if columns is None else ["user_id", *columns]
-        logins = _read(folder / _name(LOGINS, index), LOGINS, wanted)
-        starts = np.searchsorted(
-            logins["user_id"], np.append(people["user_id"], people["user_id"][-1] + 1)
-        )
+        logins = _read(path, LOGINS, wanted, words)
+        starts = np.append(np.searchsorted(logins["user_id"], ids), len(logins["user_id"]))
+        if not _account_major(logins, ids, starts):
+            raise InputError(
+                f"{path}: its rows do not lie by account and time, or are of others than the people"
+            )
         return Shard(index, logins, people, starts.astype(np.int64))
 
 
@@ -173,35 +191,85 @@ def to_arrow(
     return pa.table(arrays)
 
 
-def _read(path: Path, table: Table, names: list[str] | None) -> dict[str, Array]:
-    """Columns of one Parquet file as the in-memory table; `InputError` when it is not one."""
+def _read(
+    path: Path, table: Table, names: list[str] | None, words: Vocabularies
+) -> dict[str, Array]:
+    """Columns of one Parquet file as the in-memory table; `InputError` when it is not one.
+
+    The file may be anybody's, and compiled code indexes by what is in it without looking: so codes
+    and counts are checked here.
+    """
     try:
-        arrow = pq.read_table(path, columns=names, use_threads=False, memory_map=True)
+        with pq.ParquetFile(path, memory_map=True) as file:
+            _refuse_swollen(file.metadata, path.stat().st_size)
+            arrow = file.read(columns=names, use_threads=False)
+        arrow.validate(full=True)
         columns = {
-            name: _from_arrow(arrow.column(name), table, name) for name in arrow.schema.names
+            name: _from_arrow(arrow.column(name), table, name, words) for name in arrow.column_names
         }
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
         first = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as a {table.name} table ({first})") from None
     try:
         table.check(columns, names)
+        _check_values(columns)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return columns
 
 
-def _from_arrow(chunks: pa.ChunkedArray, table: Table, name: str) -> Array:
+def _refuse_swollen(found: pq.FileMetaData, size: int) -> None:
+    """Refuse a file that would unpack to far more than any table of ours of that size."""
+    parts = [found.row_group(i) for i in range(found.num_row_groups)]
+    if found.num_rows > _MOST_ROWS_A_BYTE * size or any(part.num_rows < 0 for part in parts):
+        raise ValueError(f"{found.num_rows:,} rows in {size:,} bytes: more than can be")
+    unpacked = sum(part.total_byte_size for part in parts)
+    if unpacked > _MOST_UNPACKED * size + (1 << 24):
+        raise ValueError(f"{size:,} bytes that unpack to {unpacked:,}: more than can be")
+
+
+def _check_values(columns: dict[str, Array]) -> None:
+    for name, most in _MOST.items():
+        values = columns.get(name)
+        if values is not None and len(values) and not (0 <= values.min() <= values.max() < most):
+            raise InputError(f"column {name!r} holds values that it cannot: they end at {most - 1}")
+    for name, values in columns.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError(f"column {name!r} holds values that are no numbers")
+
+
+def _account_major(logins: dict[str, Array], ids: Array, starts: Array) -> bool:
+    """Whether the logins are those of these accounts, one account after the other, in time."""
+    users, rows = logins["user_id"], np.diff(starts)
+    if (ids[1:] <= ids[:-1]).any() or starts[0] or (rows < 0).any():
+        return False
+    if not np.array_equal(users, np.repeat(ids, rows)):
+        return False
+    time = logins.get("time")
+    return time is None or bool(((time[1:] >= time[:-1]) | (users[1:] != users[:-1])).all())
+
+
+def _from_arrow(
+    chunks: pa.ChunkedArray, table: Table, name: str, vocabularies: Vocabularies
+) -> Array:
     column = table.column(name)
     if column.text is not pa.types.is_dictionary(chunks.type):
         raise ValueError(f"column {name} is {chunks.type}")
+    if chunks.null_count and not column.text:
+        raise ValueError(f"column {name} has gaps")
     array = chunks.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
     if column.text:
+        words = pa.array(vocabularies[name][: len(array.dictionary)], pa.string())
+        if not array.dictionary.equals(words):
+            raise ValueError(f"column {name} has other words than the manifest")
         codes = array.indices
         return codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(column.dtype)
     if column.name in ("time", "created"):
         array = array.cast(pa.timestamp("ms", "UTC")).view(pa.int64())
+    elif array.type != pa.from_numpy_dtype(column.dtype):
+        raise ValueError(f"column {name} is {array.type}, not {column.dtype}")
     return array.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
 
 
@@ -216,7 +284,7 @@ def open_run(path: str | Path) -> World:
         if file.stat().st_size != size:
             raise InputError(f"{folder}: damaged, {name} is not {size:,} bytes; simulate it again")
     facts = _facts_from_json(folder, manifest.get("facts"))
-    return World(facts, DiskSource(str(folder), int(manifest["shards"])))
+    return World(facts, DiskSource(str(folder), int(manifest["shards"]), facts.vocabularies))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -282,8 +350,10 @@ def _plausible(facts: WorldFacts) -> bool:
         all(type(value) is int for value in numbers)
         and all(isinstance(name, str) for name in names)
         and facts.human_side in ("simulated", "lent", "none")
-        and facts.window[0] < facts.window[1]
-        and facts.users > 0
-        and facts.days > 0
+        and 0 <= facts.window[0] < facts.window[1] < _LATEST
+        and 0 < facts.users < 1 << 40
+        and 0 < facts.days < 100_000
+        and 0 <= facts.attacks <= facts.logins < 1 << 60
+        and 0 <= facts.seed < 1 << 64
         and texts <= set(facts.vocabularies)
     )
