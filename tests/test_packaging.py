@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_every_required_package_is_pinned(pins: dict[str, str]) -> None:
     required = [*project["dependencies"], *(entry for extra in extras for entry in extra)]
     names = {canonical(re.match(r"[A-Za-z0-9._-]+", entry)[0]) for entry in required}
     assert names - set(pins) == set()
+
+
+def test_what_is_installed_is_what_is_pinned(pins: dict[str, str]) -> None:
+    """So that an audit of the pins is one of what runs, and what was tested is what is named."""
+    installed = {canonical(one.metadata["Name"]): one.version for one in distributions()}
+    both = pins.keys() & installed.keys()
+    print(f"{len(both)} of {len(pins)} pins are installed")  # noqa: T201 - a count to see
+    assert len(both) > 100
+    assert {name: installed[name] for name in both} == {name: pins[name] for name in both}
 
 
 def test_every_make_target_says_what_it_does() -> None:

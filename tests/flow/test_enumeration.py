@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import func, select
 
-from tests.flow.entering import WRONG, CountingPasswords
+from tests.flow.entering import WRONG, CountingPasswords, argon2_calls
 from tests.flow.lab import MINUTE, PASSWORD, Lab
 from tests.flow.people import ann, give_saved_code, set_columns, shape
 from twofa_lab.flow.beat import Beat
 from twofa_lab.flow.password_reset import begin_reset, finish_reset
-from twofa_lab.flow.recovery import ask_second_proof, begin_recovery, prove
+from twofa_lab.flow.recovery import ask_second_proof, begin_recovery, finish_recovery, prove
 from twofa_lab.flow.sealed_request import Reply
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.step import Step
@@ -76,17 +76,21 @@ def _second_proof_first(lab: Lab, name: str) -> object:
     return ask_second_proof(lab.flow, begin_recovery(lab.flow, name), "phone")
 
 
+def _end_of_recovery_first(lab: Lab, name: str) -> object:
+    return finish_recovery(lab.flow, begin_recovery(lab.flow, name), PASSWORD + "!").reply
+
+
 ACTS: dict[str, Act] = {
     act.__name__.removeprefix("_"): act
     for act in (
         _login, _waiting, _reset, _reset_with_a_wrong_code, _recovery, _saved_code, _emailed_code,
-        _second_proof_first,
+        _second_proof_first, _end_of_recovery_first,
     )
 }  # fmt: skip
 
 
 class Cost(NamedTuple):
-    """Of one act: SQL statements, rows more in all tables, password hashes, length of the
+    """Of one act: SQL statements, rows more in all tables, slow hashes, length of the
     answer."""
 
     statements: int
@@ -113,9 +117,10 @@ def cost(lab: Lab, act: Act, name: str) -> tuple[Cost, str]:
     passwords, answers = CountingPasswords(), list[object]()
     counted = lab.with_rules(passwords=passwords)
     before = rows(lab)
-    statements = shape(lab, lambda: answers.append(act(counted, name)))
+    with pytest.MonkeyPatch.context() as patched, argon2_calls(patched) as calls:
+        statements = shape(lab, lambda: answers.append(act(counted, name)))
     text = body(answers[0])
-    hashes = passwords.hashed + len(passwords.verified)
+    hashes = passwords.hashed + len(passwords.verified) + len(calls)
     return Cost(len(statements), rows(lab) - before, hashes, len(text)), text
 
 
