@@ -114,6 +114,7 @@ def test_a_session_that_ended_is_neither_asked_nor_raised(seeded: Lab) -> None:
 
 def test_without_a_factor_there_is_nothing_to_ask(lab: Lab) -> None:
     ann(lab, otp=False)
+    set_columns(lab, phone=None)
     step = begin_step_up(lab.flow, session_of(lab))
     assert step.status == "refused"
     assert "Enrol" in step.public()["text"]

@@ -18,7 +18,7 @@ from twofa_lab.errors import InputError
 from twofa_lab.factors.passkeys import PasskeyRecord
 from twofa_lab.flow import notices
 from twofa_lab.flow.service import Flow
-from twofa_lab.flow.sessions import check, session_hash
+from twofa_lab.flow.sessions import check, in_window, session_hash
 from twofa_lab.store import accounts, authenticators, devices
 from twofa_lab.store.accounts import Account
 from twofa_lab.store.audit import Event, append
@@ -149,7 +149,7 @@ def changing(flow: Flow, session: str) -> Iterator[Change]:
             raise InputError("the account is locked or closed; its factors cannot be changed")
         change = Change(flow, c, account, authenticators.authenticators_of(c, state.user_id), now)
         level = needed_level(account, change.enrolled)
-        if now - state.created > flow.rules.sessions.aal2_ms:
+        if not in_window(flow, state.created, now):
             raise StepUpNeededError("the session is older than a day; sign in again", level)
         if state.aal < level:
             raise StepUpNeededError("confirm with your second factor first", level)

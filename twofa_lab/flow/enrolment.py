@@ -11,6 +11,7 @@ from typing import NamedTuple
 from twofa_lab.errors import InputError
 from twofa_lab.factors import passkeys, totp
 from twofa_lab.factors.passkeys import Kind
+from twofa_lab.factors.ports import is_alive
 from twofa_lab.factors.totp import Enrolment, TotpSecret
 from twofa_lab.flow.answer import open_challenge
 from twofa_lab.flow.asking import Opened, keep
@@ -125,8 +126,8 @@ def confirm_totp(flow: Flow, session: str, authenticator_id: int, typed: str) ->
     spare = spare_codes(flow, session)
     with changing(flow, session) as change:
         one = change.own(authenticator_id)
-        life_ms = flow.rules.otp.life_seconds * 1000
-        if one.kind != "totp" or one.confirmed_at is not None or change.now - one.created > life_ms:
+        begun = is_alive(one.created, change.now, flow.rules.otp.life_seconds)
+        if one.kind != "totp" or one.confirmed_at is not None or not begun:
             raise InputError("there is no app to confirm; begin again")
         tries = SqlCounter(change.c, flow.keyring)
         if not tries.add_within(f"confirm:{one.id}", change.now, 0, flow.policy.max_attempts):

@@ -20,6 +20,7 @@ __all__ = [
     "Proof",
     "SessionState",
     "check",
+    "in_window",
     "log_out",
     "open_session",
     "proof_of",
@@ -117,6 +118,13 @@ def raise_level(
     return token, Event(now, "session", found.user_id, detail)
 
 
+def in_window(flow: Flow, proved: int, now: int) -> bool:
+    """Whether what was proved then is less than the AAL2 window ago; not in the time to come, where
+    a clock that stepped back leaves it.
+    """
+    return -MAX_CLOCK_STEP_MS <= now - proved <= flow.rules.sessions.aal2_ms
+
+
 def check(flow: Flow, token: str) -> SessionState | None:
     """The running session of a token, noting its use; None when there is none.
 
@@ -134,7 +142,8 @@ def check(flow: Flow, token: str) -> SessionState | None:
             append(c, [Event(now, "session", found.user_id, {"what": "ended", "why": "age"})])
             return None
         aal, amr = found.aal, tuple(found.amr.split())
-        over = age > rules.aal2_ms or idle > rules.aal2_idle_ms or idle < -MAX_CLOCK_STEP_MS
+        in_use = -MAX_CLOCK_STEP_MS <= idle <= rules.aal2_idle_ms
+        over = not in_use or not in_window(flow, found.created, now)
         if aal > 1 and over:
             # for good: coming back within the hour does not raise it again
             aal = 1

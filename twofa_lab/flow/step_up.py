@@ -19,7 +19,7 @@ from twofa_lab.flow.finish import outcome_event, record_of
 from twofa_lab.flow.login import ask
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
-from twofa_lab.flow.sessions import check, proof_of, raise_level, session_hash
+from twofa_lab.flow.sessions import check, in_window, proof_of, raise_level, session_hash
 from twofa_lab.flow.step import Record, Step, Ticket
 from twofa_lab.store import accounts, devices, history, limits
 from twofa_lab.store.audit import Event, append
@@ -51,7 +51,7 @@ def begin_step_up(flow: Flow, session: str, *, password: str = "", ip: str = "")
     state = check(flow, session)
     if state is None:
         return Step("refused", text=_ENDED)
-    if flow.clock() - state.created > flow.rules.sessions.aal2_ms:
+    if not in_window(flow, state.created, flow.clock()):
         confirmed = confirm_password(flow, state.user_id, password)
         if not confirmed.right:
             waits = confirmed.retry_ms is not None

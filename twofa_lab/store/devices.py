@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
 from twofa_lab.store.schema import history, sessions, trusted_devices
 from twofa_lab.store.statements import Prepared
 
@@ -75,7 +76,10 @@ _INSERT = Prepared(
     insert(trusted_devices), ("user_id", "device", "series", "token_hash", "created", "expires")
 )
 _SERIES = update(trusted_devices).where(
-    _t.series == bindparam("of"), _LIVE, _t.expires > bindparam("now")
+    _t.series == bindparam("of"),
+    _LIVE,
+    _t.expires > bindparam("now"),
+    _t.created <= bindparam("now") + MAX_CLOCK_STEP_MS,
 )
 _ROTATE = Prepared(
     _SERIES.where(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
+from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
 from twofa_lab.errors import InputError
 from twofa_lab.store.schema import (
     accounts,
@@ -69,7 +70,11 @@ _NOTICES = (
 _p = approvals.c
 _ASK = insert(approvals).returning(_p.id)
 _GET = select(*(_p[name] for name in Approval.__slots__)).where(_p.id == bindparam("of"))
-_VALID = update(approvals).where(_p.id == bindparam("of"), _p.expires > bindparam("now"))
+_VALID = update(approvals).where(
+    _p.id == bindparam("of"),
+    _p.expires > bindparam("now"),
+    _p.requested_at <= bindparam("now") + MAX_CLOCK_STEP_MS,
+)
 _APPROVE = _VALID.where(_p.approved_by.is_(None), _p.requested_by != bindparam("who")).values(
     approved_by=bindparam("who"), approved_at=bindparam("now")
 )
