@@ -25,6 +25,7 @@ from tests.flow.people import ANN, account_of, ann, set_columns
 from twofa_lab.catalog.factors import FACTOR_FACTS, RECOVERY_FACTS
 from twofa_lab.flow.answer import another_factor, answer, leave
 from twofa_lab.flow.codes_due import advance
+from twofa_lab.flow.enrolment import begin_totp
 from twofa_lab.flow.sessions import check
 from twofa_lab.flow.step import Step
 from twofa_lab.risk.policy import Policy
@@ -269,3 +270,8 @@ def test_a_code_is_no_way_round_factors_that_were_lost(lab: Lab) -> None:
             authenticators.disable_authenticator(c, one.id, lab.now)
     step = under(lab).login()
     assert (step.status, step.record.outcome) == ("refused", "abandoned")
+
+
+def test_an_app_that_was_begun_and_never_confirmed_keeps_nobody_out(lab: Lab) -> None:
+    begin_totp(lab.flow, lab.sign_up())
+    assert asked(under(lab).login())[1].factor == "otp"

@@ -35,7 +35,8 @@ def has_phone_only(account: Account, enrolled: Sequence[Authenticator]) -> bool:
 
     Not for an account whose factors were lost or disabled: a code would be a weaker way round them.
     """
-    bound = any(one.kind in STRONGEST_FIRST for one in enrolled)
+    confirmed = [one.kind for one in enrolled if one.confirmed_at is not None]
+    bound = any(kind in STRONGEST_FIRST for kind in confirmed)
     return not bound and account.status == "active" and account.phone is not None
 
 
