@@ -22,6 +22,11 @@ KEY_FIGURES = {
         "wrong, 4 left", "AAL 2 by pwd otp sms mca mfa", "asked for: passkey", "rows holds: True",
         "200 logins compared, 0 differ",
     ),
+    "04_tune_thresholds": (
+        "keeps the budget", "Challenge at 1: it asks", "no threshold satisfies this",
+        "Who bears the challenges", "data fingerprint", "in place of risk-based would ask",
+        "within chance: leave the threshold", "rather than 0.9 to come to", "at the start",
+    ),
     "10_channel_fallback": (
         "choices are on the frontier", "whatsapp > sms", "cents saved", "in the incident",
         "costs least",
@@ -45,6 +50,7 @@ LEAST_COMPARED = {
     "01_universal_vs_risk_based": 9,
     "02_replay_your_own_logs": 16,
     "03_one_login": 12,
+    "04_tune_thresholds": 16,
     "10_channel_fallback": 6,
 }
 """Cells whose text output holds figures."""

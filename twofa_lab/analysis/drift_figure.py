@@ -56,7 +56,7 @@ def plot_drift(found: Drift) -> Figure:
                       label=f"challenge at {threshold_word(r.threshold)}")  # fmt: skip
         if r.suggested != r.threshold:
             right.axvline(r.suggested, color=_GREEN, linewidth=1.4,
-                          label=f"to keep the rate: {threshold_word(r.suggested)}")  # fmt: skip
+                          label=f"to keep the rate: {r.suggested:.3g}")  # fmt: skip
     right.set_yscale("log")
     right.set_ylim(top=130)
     right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
