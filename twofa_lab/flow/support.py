@@ -143,6 +143,9 @@ def hold(flow: Flow, agent: str, user_id: int, *, case: str) -> bool:
         )
         if held:
             act.stop_everything()
+            # the same password, set anew: requests begun by name before now hold no more, not even
+            # once the account is unlocked
+            accounts.set_password(act.c, user_id, act.account.password_hash, act.now)
             act.note("held", who, None, case=number)
             act.tell("held")
     return held
