@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from twofa_lab.analysis.burden import Burden, burden
 from twofa_lab.analysis.comparison import compare
+from twofa_lab.analysis.policy_diff import policy_diff
+from twofa_lab.analysis.segments import told_groups
 from twofa_lab.replay.run import outcomes
 from twofa_lab.risk.policy import Policy
+from twofa_lab.traffic.readers.log_world import read_logs
 from twofa_lab.traffic.world import World
 
 RISK = Policy.risk_based()
+LOG = Path(__file__).resolve().parents[2] / "data" / "logs" / "rba.csv"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,29 @@ def test_each_group_is_counted_right(found: Burden, rows: pd.DataFrame, kind: st
         assert group.attacks == (mine & ~own).sum()
     assert sum(g.legitimate for g in found.of(kind)) == own.sum()
     assert sum(g.bears for g in found.of(kind)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("lend", [False, True])
+def test_what_a_real_log_cannot_tell_of_its_accounts_is_unknown(lend: bool):
+    log = read_logs(LOG, "rba", progress=False)
+    found = burden(log.with_people() if lend else log, RISK, progress=False)
+    for kind in ("account", "VPN"):
+        assert sum(group.legitimate for group in found.of(kind)) == found.overall.legitimate
+        if not lend:
+            assert [group.name for group in found.of(kind)] == ["unknown"]
+    assert found.overall.legitimate > 0
+    assert "are real" in found.note
+    change = policy_diff(log, RISK, Policy.universal(), progress=False)
+    assert {share.name for share in change.shares if share.kind == "VPN"} == {"unknown"}
+    assert "taken to be passed" in repr(change)
+
+
+def test_small_groups_go_together():
+    kinds, names = ("week", *["place"] * 12), tuple("abcdefghijklm")
+    sums = np.arange(13 * 2 * 3).reshape(13, 2, 3)
+    told = told_groups(kinds, names, sums)
+    assert [name for _, name, _ in told] == ["a", *"mlkjihgf", "4 others"]
+    assert sum(part for _, _, part in told).tolist() == sums.sum(axis=0).tolist()
 
 
 def test_it_shows_itself(found: Burden):

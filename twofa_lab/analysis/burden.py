@@ -10,7 +10,13 @@ import numpy as np
 
 from twofa_lab.analysis.arguments import quotient
 from twofa_lab.analysis.estimates import Estimate
-from twofa_lab.analysis.segments import READ, group_sums, segments_of
+from twofa_lab.analysis.segments import (
+    READ,
+    group_sums,
+    segments_of,
+    side_words,
+    told_groups,
+)
 from twofa_lab.replay.run import needed, prepare, ready_for, replay_prepared
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
@@ -27,7 +33,6 @@ __all__ = ["Burden", "Group", "burden"]
 _FIELDS = ("legitimate", "challenged", "completed", "attacks", "taken")
 _CHALLENGE = DECISIONS.index("challenge")
 _DONE = [OUTCOME_NAMES.index(name) for name in ("allowed", "verified")]
-_MOST_GROUPS = 8  # of one kind; smaller ones go together as "other"
 
 
 @dataclass(frozen=True)
@@ -107,18 +112,10 @@ def burden(
     parts = run_shards(tasks, "who bears the challenges", executor, workers, progress)
     kinds, names = parts[0][0], parts[0][1]
     sums = np.sum([part[2] for part in parts], axis=0)
-    whole = sums[[kind == "VPN" for kind in kinds]].sum(axis=0)  # every row is in one of the two
-    groups = []
-    for kind in dict.fromkeys(kinds):
-        own = [i for i, k in enumerate(kinds) if k == kind and sums[i, :, -1].any()]
-        if kind != "week":
-            own.sort(key=lambda i: -sums[i, 0, -1])
-        apart = own if kind == "week" else own[:_MOST_GROUPS]
-        groups += [_group(kind, names[i], sums[i], whole) for i in apart]
-        if rest := [i for i in own if i not in apart]:
-            groups.append(_group(kind, f"{len(rest)} others", sums[rest].sum(axis=0), whole))
-    text = f"{world.facts.name}: intervals 95 %, bootstrap over accounts."
-    return Burden(policy.name, _group("all", "all", whole, whole), tuple(groups), text)
+    whole = sums[[kind == "VPN" for kind in kinds]].sum(axis=0)  # every row is in one of them
+    groups = tuple(_group(*told, whole) for told in told_groups(kinds, names, sums))
+    text = f"{side_words(world.facts)} Intervals: 95 %, bootstrap over accounts."
+    return Burden(policy.name, _group("all", "all", whole, whole), groups, text)
 
 
 def _play(

@@ -11,7 +11,13 @@ import numpy as np
 
 from twofa_lab.analysis.arguments import quotient
 from twofa_lab.analysis.estimates import Estimate
-from twofa_lab.analysis.segments import READ, group_sums, segments_of
+from twofa_lab.analysis.segments import (
+    READ,
+    group_sums,
+    segments_of,
+    side_words,
+    told_groups,
+)
 from twofa_lab.errors import InputError
 from twofa_lab.replay.explain import explain
 from twofa_lab.replay.loop import NO_DECISION
@@ -30,7 +36,6 @@ _ENDS = (*DECISIONS, "not judged")
 _DONE = [OUTCOME_NAMES.index(name) for name in ("allowed", "verified")]
 _CHALLENGE = DECISIONS.index("challenge")
 _SALT = 20_260_105
-_MOST_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class PolicyDiff:
     lost: tuple[int, int]
     takeovers: tuple[int, int]
     examples: tuple[Example, ...]
+    note: str
 
     def table(self) -> Sheet:
         """Decisions that change, and the settings behind them."""
@@ -95,7 +101,8 @@ class PolicyDiff:
         )
         columns = ("decision", "legitimate logins", "of all", "attacks", "of all")
         keys = "; ".join(f"{key}: {a} → {b}" for key, (a, b) in self.settings.items())
-        return Sheet(f"{self.old} → {self.new}", columns, rows, keys or "The policies are equal.")
+        note = f"{keys or 'The policies are equal.'} ({self.note})"
+        return Sheet(f"{self.old} → {self.new}", columns, rows, note)
 
     def segments(self) -> Sheet:
         """Whose decisions change."""
@@ -112,7 +119,8 @@ class PolicyDiff:
             "", "segment", "legitimate logins", "newly challenged", "95 % interval",
             "no longer challenged", "95 % interval",
         )  # fmt: skip
-        return Sheet(f"Whose logins change: {self.old} → {self.new}", columns, rows)
+        note = f"{self.note} Intervals: 95 %, bootstrap over accounts."
+        return Sheet(f"Whose logins change: {self.old} → {self.new}", columns, rows, note)
 
     def examples_table(self) -> Sheet:
         """A few logins of each change, explained by both policies."""
@@ -163,6 +171,7 @@ class PolicyDiff:
             ],
             "lost": list(self.lost),
             "takeovers": list(self.takeovers),
+            "note": self.note,
             "examples": [
                 {"attack": e.attack, "old": e.before.to_dict(), "new": e.after.to_dict()}
                 for e in self.examples
@@ -239,7 +248,7 @@ def policy_diff(
     return PolicyDiff(
         old.name, new.name, settings, int(counts[0].sum()), int(counts[1].sum()), tuple(changes),
         _shares(parts), (int(ends[0, 0]), int(ends[1, 0])), (int(ends[0, 1]), int(ends[1, 1])),
-        _examples(world, old, new, parts, examples),
+        _examples(world, old, new, parts, examples), side_words(world.facts),
     )  # fmt: skip
 
 
@@ -289,16 +298,11 @@ def _play(
 
 def _shares(parts: list[_Part]) -> tuple[Share, ...]:
     sums = np.sum([part.sums for part in parts], axis=0)
-    kinds, names = parts[0].kind, parts[0].name
     found = []
-    for kind in dict.fromkeys(kinds):
-        own = [i for i, k in enumerate(kinds) if k == kind and sums[i, 0, -1]]
-        if kind != "week":
-            own = sorted(own, key=lambda i: -sums[i, 0, -1])[:_MOST_GROUPS]
-        for i in own:
-            rates = quotient(sums[i, 1:], sums[i, 0], np.nan)
-            newly, no_longer = (Estimate.of(float(row[-1]), row[:-1]) for row in rates)
-            found.append(Share(kind, names[i], int(sums[i, 0, -1]), newly, no_longer))
+    for kind, name, own in told_groups(parts[0].kind, parts[0].name, sums):
+        rates = quotient(own[1:], own[0], np.nan)
+        newly, no_longer = (Estimate.of(float(row[-1]), row[:-1]) for row in rates)
+        found.append(Share(kind, name, int(own[0, -1]), newly, no_longer))
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from twofa_lab.analysis.arguments import fraction, quotient
 from twofa_lab.analysis.curve import Curve
 from twofa_lab.analysis.estimates import Estimate, PolicyResult, cost_of
 from twofa_lab.analysis.guarantee import within_budget
+from twofa_lab.analysis.segments import side_words
 from twofa_lab.analysis.thresholds_sweep import (
     at_threshold,
     budget_word,
@@ -119,12 +120,7 @@ class Tuning:
     @property
     def note(self) -> str:
         """What every reader of the figures must know about where they come from."""
-        side = {
-            "simulated": f"Simulated traffic (scenario {self.facts.name}, seed {self.facts.seed}): "
-            "not measured.",
-            "lent": "Logins are real; all that people do at a challenge is simulated.",
-        }[self.facts.human_side]
-        words = [side, "Intervals: 95 %, bootstrap over accounts."]
+        words = [side_words(self.facts), "Intervals: 95 %, bootstrap over accounts."]
         words += filter(None, [fitted_words(self.policy, self.facts)])
         if self.budget is not None:
             words.append(
@@ -235,7 +231,8 @@ class Tuning:
         p = self.point
         r, rate = p.result, p.result.challenge_rate
         text = (
-            f"Challenge at {threshold_word(p.threshold)}: it asks {percent(rate.value)} of "
+            f"{'Never ask' if p.threshold is None else f'Challenge at {p.threshold:.6g}'}: it asks "
+            f"{percent(rate.value)} of "
             f"legitimate logins ({interval(percent(rate.low), percent(rate.high))}), stops "
             f"{percent(p.stopped.value, 0)} of attackers who hold the password and costs "
             f"{money(r.cost.total.value)} per 1,000 logins"

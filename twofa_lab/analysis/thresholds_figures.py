@@ -123,7 +123,10 @@ def plot_costs(tuning: Tuning) -> Figure:
     step = max(1, len(at) // 14)
     words = ["never" if p.threshold is None else f"{p.threshold:.2g}" for p in tuning.points]
     turned = {"rotation": 40, "ha": "right"} if step > 1 else {}
-    axes.set_xticks(at[::step], words[::step], fontsize=9, **turned)
+    axes.set_xticks(at[::step], words[::step])
+    axes.tick_params("x", labelsize=9)
+    for label in axes.get_xticklabels():
+        label.set(**turned)
     axes.set_ylim(0, 1.28 * highest)
     axes.set_xlabel("challenge at this score or above (fewest challenges on the left)")
     axes.set_ylabel(_plain("US$ per 1,000 legitimate logins\n(line: 95 % interval of the total)"))
