@@ -93,6 +93,7 @@ def test_with_a_cost_the_cheapest_of_them(world: World):
     assert choices["cost"] == int(np.argmin(totals))
     assert both.chosen == choices["both"] == min(both.allowed(), key=lambda i: totals[i])
     assert free.point.threshold is None  # nothing to lose: never ask
+    assert free.sentence().startswith("Never ask: it asks 0.00 %")
     assert free.facts.costs.takeover == 0.0
     assert world.facts.costs.takeover > 0.0
 

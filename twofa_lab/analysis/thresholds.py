@@ -230,10 +230,10 @@ class Tuning:
             )
         p = self.point
         r, rate = p.result, p.result.challenge_rate
+        do = "Never ask" if p.threshold is None else f"Challenge at {threshold_word(p.threshold)}"
         text = (
-            f"{'Never ask' if p.threshold is None else f'Challenge at {p.threshold:.6g}'}: it asks "
-            f"{percent(rate.value)} of "
-            f"legitimate logins ({interval(percent(rate.low), percent(rate.high))}), stops "
+            f"{do}: it asks {percent(rate.value)} of legitimate logins "
+            f"({interval(percent(rate.low), percent(rate.high))}), stops "
             f"{percent(p.stopped.value, 0)} of attackers who hold the password and costs "
             f"{money(r.cost.total.value)} per 1,000 logins"
         )
