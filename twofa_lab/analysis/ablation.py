@@ -32,7 +32,8 @@ from twofa_lab.analysis.totals import SUMS
 from twofa_lab.errors import InputError
 from twofa_lab.replay.beside import with_beside
 from twofa_lab.replay.fit import fit_scorer, observe
-from twofa_lab.risk.model_file import Scorer, save_scorer
+from twofa_lab.risk.learned import Learned
+from twofa_lab.risk.model_file import save_scorer
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.rule_scorer import RuleScorer
 from twofa_lab.risk.vector import names
@@ -51,6 +52,7 @@ __all__ = [
     "Ablation",
     "Worth",
     "ablation",
+    "fitted_without",
     "password_only",
     "thinned",
     "worth_of",
@@ -220,21 +222,14 @@ def ablation(
     """
     limit = float(fraction("budget", budget))
     world = with_beside(world)  # once for all replays
-    seen = observe(fitted_on)
-    rows, weights = thinned(seen.columns["attack"] > 0, np.ones(len(seen), np.bool_), seed)
     kept: dict[str, Sequence[str]] = {_ALL: tuple(GROUPS), _THE_FOUR: FOUR}
     if remove:
         kept |= {f"the four but {name}": [f for f in FOUR if f != name] for name in FOUR}
     if add:
         kept |= {f"the four and {name}": (*FOUR, name) for name in GROUPS if name not in FOUR}
-    scorers: dict[str, Scorer] = {_POINTS: RuleScorer()}
-    signals: dict[str, tuple[str, ...]] = {_POINTS: _signals(FOUR)}
-    for name, groups in kept.items():
-        signals[name] = _signals(groups)
-        told = replace(seen, values=_only(seen.values, signals[name]))
-        scorers[name] = fit_scorer(
-            fitted_on, "learned", seen=told, weights=weights, rows=rows, seed=seed, **TREES
-        )
+    scorers: dict[str, RuleScorer | Learned] = {_POINTS: RuleScorer()}
+    scorers |= fitted_without(fitted_on, kept, seed)
+    signals = {name: _signals(groups) for name, groups in ({_POINTS: FOUR} | kept).items()}
     alone = password_only(world, replicates, progress)
     worths = [
         replace(
@@ -244,6 +239,23 @@ def ablation(
         for name in (_ALL, _THE_FOUR, _POINTS, *list(kept)[2:])
     ]
     return Ablation(tuple(worths), limit, fitted_on.facts, world.facts, alone.takeovers)
+
+
+def fitted_without(
+    world: World, kept: Mapping[str, Sequence[str]], seed: int = 0
+) -> dict[str, Learned]:
+    """A scorer for each entry, fitted to a world on nothing but the signals of these `GROUPS`."""
+    seen = observe(world)
+    rows, weights = thinned(seen.columns["attack"] > 0, np.ones(len(seen), np.bool_), seed)
+    found = {}
+    for name, groups in kept.items():
+        told = replace(seen, values=_only(seen.values, _signals(groups)))
+        scorer = fit_scorer(
+            world, "learned", seen=told, weights=weights, rows=rows, seed=seed, **TREES
+        )
+        if isinstance(scorer, Learned):
+            found[name] = scorer
+    return found
 
 
 def thinned(attack: Array, taken: Array, seed: int = 0) -> tuple[Array, Array]:
@@ -261,7 +273,7 @@ def thinned(attack: Array, taken: Array, seed: int = 0) -> tuple[Array, Array]:
 
 
 def worth_of(
-    scorer: Scorer,
+    scorer: RuleScorer | Learned,
     name: str,
     world: World,
     budget: float,
@@ -274,8 +286,9 @@ def worth_of(
     """
     with TemporaryDirectory() as folder:
         base = Policy(name=name[:60], trust_device_days=None)
-        if not isinstance(scorer, RuleScorer):
-            path = save_scorer(scorer, Path(folder) / "scorer.skops")
+        if isinstance(scorer, Learned):
+            bare = replace(scorer, estimator=None)  # a replay reads the tables alone
+            path = save_scorer(bare, Path(folder) / "scorer.skops")
             base = base.model_copy(update={"scorer": "learned", "model": str(path)})
         open_loop = logged_curve(world, at_threshold(base, None), progress=progress)
         policies = [at_threshold(base, t) for t in (None, *_around(open_loop, budget))]
