@@ -101,6 +101,18 @@ def test_bootstrap_and_delta_method_agree() -> None:
     assert drawn == again
 
 
+def test_the_bootstrap_is_the_same_law_for_alike_clusters_and_for_single_ones() -> None:
+    """Counts are drawn by kind of cluster; a hair more on each makes every cluster its own kind."""
+    rng = np.random.default_rng(8)
+    top, bottom = (part[0].astype(float) for part in accounts(rng, 1, 2_000))
+    alike = cluster_bootstrap((top, bottom), (top, bottom), np.random.default_rng(9), 2_000)
+    hair = 1e-9 * np.arange(2_000)
+    single = cluster_bootstrap((top + hair, bottom), (top, bottom), np.random.default_rng(9), 2_000)
+    assert alike.value == 0.0
+    assert single.high - single.low == pytest.approx(alike.high - alike.low, rel=0.1)
+    assert alike.low < 0.0 < alike.high
+
+
 def test_holm_and_benjamini_hochberg_as_published() -> None:
     assert (benjamini_hochberg(FIFTEEN) <= 0.05).sum() == 4
     assert (holm(FIFTEEN) <= 0.05).sum() == 3

@@ -168,13 +168,23 @@ def cluster_bootstrap(
         y, x = _sample(f"sums of y in arm {name}", top), _sample(f"sums of x in arm {name}", bottom)
         if y.ndim != 1 or y.shape != x.shape or (x < 0).any() or not x.any():
             raise InputError(f"arm {name} needs a sum of y and of x, 0 or more, for each cluster")
-        drawn = np.empty((replicates, 2))
-        for row in drawn:
-            picked = rng.integers(len(y), size=len(y))
-            row[:] = y[picked].sum(), x[picked].sum()
         values.append(y.sum() / x.sum())
-        spread.append(quotient(drawn[:, 0], drawn[:, 1], np.nan))
+        drawn_y, drawn_x = _redrawn(y, x, rng, replicates)
+        spread.append(quotient(drawn_y, drawn_x, np.nan))
     return Estimate.of(values[0] - values[1], spread[0] - spread[1])
+
+
+def _redrawn(y: Array, x: Array, rng: np.random.Generator, replicates: int) -> Array:
+    """Sums of y and of x over as many clusters drawn with replacement, shape (2, replicates).
+
+    Clusters that are alike are drawn together, as a multinomial count: the same law, sooner.
+    """
+    kinds, counts = np.unique(y + 1j * x, return_counts=True)
+    if 4 * len(kinds) < len(y):
+        times = rng.multinomial(len(y), counts / len(y), size=replicates)
+        return np.stack([times @ kinds.real, times @ kinds.imag])
+    picked = (rng.integers(len(y), size=len(y)) for _ in range(replicates))
+    return np.array([(y[rows].sum(), x[rows].sum()) for rows in picked]).T
 
 
 def holm(pvalues: ArrayLike) -> Array:
@@ -183,7 +193,12 @@ def holm(pvalues: ArrayLike) -> Array:
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    return _adjusted(pvalues, "holm")
+    found = _pvalues(pvalues)
+    order = np.argsort(found)
+    risen = np.maximum.accumulate(found[order] * np.arange(len(found), 0, -1))
+    adjusted = np.empty_like(found)
+    adjusted[order] = np.minimum(risen, 1.0)
+    return adjusted
 
 
 def benjamini_hochberg(pvalues: ArrayLike) -> Array:
@@ -194,16 +209,14 @@ def benjamini_hochberg(pvalues: ArrayLike) -> Array:
     >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.04, 0.04]
     """
-    return _adjusted(pvalues, "fdr_bh")
+    return np.asarray(stats.false_discovery_control(_pvalues(pvalues)))
 
 
-def _adjusted(pvalues: ArrayLike, method: str) -> Array:
-    from statsmodels.stats.multitest import multipletests
-
+def _pvalues(pvalues: ArrayLike) -> Array:
     found = fraction("pvalues", pvalues, ends=True)
     if found.ndim != 1 or not len(found):
         raise InputError("pvalues must be a list of p-values")
-    return np.asarray(multipletests(found, method=method)[1])
+    return found
 
 
 def _sample(name: str, values: ArrayLike) -> Array:
