@@ -23,7 +23,7 @@ from typing import Any
 from twofa_lab.errors import LabError
 
 TIMES = int(os.environ.get("TWOFA_LAB_FUZZ", "1"))
-HANGS_AFTER = 20
+HANGS_AFTER = 60
 """Seconds after which one input counts as a hang: a guard and no measurement. A test's whole
 share takes far less."""
 

@@ -59,7 +59,7 @@ def test_policy_files(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     inputs = written(path, yaml_files(values, rng_of("policies"), 1_200))
     survives("policy files", inputs, lambda found: Policy.named(str(found)))
-    path.write_bytes(b"name: " + b"x" * 1_000_001)
+    path.write_bytes(b"name: x # " + b"x" * 1_000_001)
     with pytest.raises(InputError, match="larger than 1,000,000 bytes"):
         Policy.named(str(path))
     untouched(tmp_path, {"policy.yaml"})
@@ -70,7 +70,7 @@ def test_scenario_files(tmp_path: Path) -> None:
     path = tmp_path / "scenario.yaml"
     inputs = written(path, yaml_files(values, rng_of("scenarios"), 100))
     survives("scenario files", inputs, Scenario.load)
-    path.write_bytes(b"name: " + b"x" * 1_000_001)
+    path.write_bytes(b"name: x # " + b"x" * 1_000_001)
     with pytest.raises(InputError, match="larger than 1,000,000 bytes"):
         Scenario.load(path)
 

@@ -41,7 +41,8 @@ TRUSTED = (
 """Types beyond skops's own list that a model file may hold."""
 
 _FORMAT = "twofa-lab scorer 1"
-_MOST_BYTES = 8 << 30
+_MOST_UNPACKED = 20
+"""How many times its size a file may unpack to: what `save_scorer` writes is not packed at all."""
 
 
 def save_scorer(scorer: Scorer, path: str | Path) -> Path:
@@ -108,9 +109,12 @@ def _load_once(path: str, changed: int, size: int) -> Scorer:  # noqa: ARG001 - 
 def _open(source: Path) -> dict[str, Any]:
     import skops.io
 
+    if source.exists() and not source.is_file():  # a pipe would be waited for
+        raise InputError("not a file")
     try:
         with zipfile.ZipFile(source) as file:
-            if sum(entry.file_size for entry in file.infolist()) > _MOST_BYTES:
+            unpacked = sum(entry.file_size for entry in file.infolist())
+            if unpacked > _MOST_UNPACKED * source.stat().st_size + (1 << 20):
                 raise InputError("unpacks to more than a scorer can be")
         foreign = set(skops.io.get_untrusted_types(file=source)) - set(TRUSTED)
         if foreign:

@@ -22,6 +22,7 @@ __all__ = ["BUILT_IN", "Channel", "Fallback", "Limits", "Policy", "input_error",
 Channel = Literal["whatsapp", "sms", "voice"]
 _Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]  # strict: YAML's "no" is not 0.0
 _MAX_FILE = 1_000_000
+_LONGEST_VALUE = 10_000
 
 
 class _Strict(BaseModel):
@@ -207,6 +208,11 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
             raise InputError(f"line {line} uses an alias; write the value out instead")
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST_VALUE:
+            # 1:1:1:… is a number to YAML, in base 60, and takes it minutes
+            line = event.start_mark.line + 1
+            raise InputError(f"line {line} holds a value of over {_LONGEST_VALUE:,} characters")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

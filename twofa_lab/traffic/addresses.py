@@ -172,6 +172,8 @@ def _read_mmdb(
     """Append one file's rows (first address, prefix length, value); return its credit line."""
     import maxminddb
 
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file")
     try:
         with maxminddb.open_database(str(path)) as reader:
             if not _is_tree(path, reader.metadata()):

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from twofa_lab.errors import InputError, LabError, WorkError
 from twofa_lab.risk.policy import input_error
-from twofa_lab.tables import ATTACKS, FACTORS, LINE_TYPES, LOGINS, PEOPLE, Array, Table
+from twofa_lab.tables import ATTACKS, CHANNELS, FACTORS, LINE_TYPES, LOGINS, PEOPLE, Array, Table
 from twofa_lab.traffic.scenario import Costs
 from twofa_lab.traffic.world import Shard, Vocabularies, World, WorldFacts
 
@@ -349,6 +349,7 @@ def _plausible(facts: WorldFacts) -> bool:
     return (
         all(type(value) is int for value in numbers)
         and all(isinstance(name, str) for name in names)
+        and set(CHANNELS[1:]) == set(facts.costs.message)
         and facts.human_side in ("simulated", "lent", "none")
         and 0 <= facts.window[0] < facts.window[1] < _LATEST
         and 0 < facts.users < 1 << 40

@@ -32,6 +32,8 @@ _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 @contextlib.contextmanager
 def open_bytes(path: Path, *, progress: bool) -> Iterator[tuple[io.BufferedReader, Any]]:
     """A file's bytes and a progress bar to update, which shows once reading takes over a second."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file; write what comes from a pipe or device to one first")
     try:
         size = path.stat().st_size
         raw = path.open("rb")
