@@ -157,7 +157,7 @@ def test_worlds_too_small_to_measure_on_are_refused() -> None:
 
 
 def test_the_four_signals_share_is_of_what_all_prevent() -> None:
-    told = measure.four_signals(800, 30, 3)
+    told = measure.four_signals(1_000, 30, 3)
     assert isinstance(told.claim.found, Estimate)
     assert 0.5 < told.claim.found.value < 1.2
     assert set(told.moved) == {

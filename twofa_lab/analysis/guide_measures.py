@@ -98,7 +98,7 @@ def conversion(users: int, days: int, seed: int) -> tuple[Answer, ...]:
 
 def four_signals(users: int, days: int, seed: int) -> Answer:
     """The four signals' share of the value of all, by the budget of challenges."""
-    often = max(1.0, _ATTACKED / (users * days))
+    often = min(50.0, max(1.0, _ATTACKED / (users * days)))
     more = {
         f"attacks__{kind}__reach_per_year": often * attack.reach_per_year
         for kind, attack in Scenario.load(_SCENARIO).attacks.items()
