@@ -27,6 +27,11 @@ KEY_FIGURES = {
         "Who bears the challenges", "data fingerprint", "in place of risk-based would ask",
         "within chance: leave the threshold", "rather than 0.9 to come to", "at the start",
     ),
+    "06_does_the_guide_hold": (
+        "Does the guide hold?", "Value that the four signals cover", "too close to call",
+        "whatever was moved", "moved cases", "days 0 to 60", "Not for a simulation",
+        "of the guide's 14 numbers hold here",
+    ),
     "10_channel_fallback": (
         "choices are on the frontier", "whatsapp > sms", "cents saved", "in the incident",
         "costs least",
@@ -43,6 +48,7 @@ KEY_FIGURES = {
     ),
 }  # fmt: skip
 LEAST_COMPARED = {
+    "06_does_the_guide_hold": 9,
     "07_signup_ab_test": 15,
     "08_progressive_enrolment": 7,
     "09_passkey_migration": 8,
