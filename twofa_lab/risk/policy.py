@@ -205,13 +205,12 @@ def _flat(content: dict[str, object], prefix: str = "") -> dict[str, object]:
 
 class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
-            raise InputError(f"line {line} uses an alias; write the value out instead")
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST_VALUE:
+        line = event.start_mark.line + 1
+        if self.check_event(yaml.AliasEvent):
+            raise InputError(f"line {line} uses an alias; write the value out instead")
+        if self.check_event(yaml.ScalarEvent) and len(event.value) > _LONGEST_VALUE:
             # 1:1:1:… is a number to YAML, in base 60, and takes it minutes
-            line = event.start_mark.line + 1
             raise InputError(f"line {line} holds a value of over {_LONGEST_VALUE:,} characters")
         return super().compose_node(parent, index)
 
