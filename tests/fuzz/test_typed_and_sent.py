@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 import cbor2
@@ -28,7 +30,7 @@ from tests.fuzz.mutations import (
 )
 from twofa_lab.delivery import phone
 from twofa_lab.delivery.providers.base import DeliveryError, Provider, Reason, SendRequest
-from twofa_lab.delivery.providers.http import Reply, parse_object
+from twofa_lab.delivery.providers.http import HttpClient, Reply, Timeouts, parse_object
 from twofa_lab.delivery.providers.twilio import TwilioCredentials, TwilioVerify
 from twofa_lab.delivery.providers.verifynow import VerifyNow, VerifyNowCredentials
 from twofa_lab.delivery.providers.vonage import VonageKey, VonageVerify
@@ -179,6 +181,43 @@ def test_provider_replies() -> None:
                 provider.cancel("3039")
 
     survives("provider replies", bodies(REPLIES, rng, 3_000), read, errors=(DeliveryError,))
+
+
+def test_what_a_provider_s_server_says_over_the_wire() -> None:
+    """Status lines, headers and bodies spoilt; the call ends with a reply or a `DeliveryError`."""
+    rng, said = rng_of("wire"), [b""]
+    samples = [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+        b'Connection: close\r\n\r\n{"a": 1 }',
+        b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'9\r\n{"a": 1 }\r\n0\r\n\r\n',
+    ]
+    quick = Timeouts(connect=5.0, read=0.2, total=0.5)
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # the test is over
+                return
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(said[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def read(reply: bytes) -> None:
+            said[0] = reply
+            with HttpClient("fuzz", url, timeouts=quick, sleep=lambda _: None) as client:
+                assert client.call("POST", ("send",), json_body={}).status >= 100
+
+        inputs = spoilt_many(samples, count(60), rng)
+        survives("provider replies on the wire", inputs, read, errors=(DeliveryError,))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 # -- webhooks --------------------------------------------------------------------------------------
