@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,8 @@ def main() -> None:
         if pid == 0:
             try:
                 DEEDS[given["what"]](given)
+            except BaseException:
+                traceback.print_exc()  # `os._exit` would keep it quiet
             finally:
                 os._exit(0)
         tell("started", pid)
