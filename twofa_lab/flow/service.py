@@ -163,7 +163,7 @@ def on_the_beat(
     """Let the answer leave on the flow's beat: for what anybody can ask with a name alone."""
 
     @wraps(act)
-    def waiting(flow: Flow, *given: _Given.args, **more: _Given.kwargs) -> _Answer:
+    def waiting(flow: Flow, /, *given: _Given.args, **more: _Given.kwargs) -> _Answer:
         since = flow.beat.monotonic()
         answer = act(flow, *given, **more)
         flow.beat.wait(since)
