@@ -10,6 +10,12 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 NOT_COMPARED = ("NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP")
 KEY_FIGURES = {
+    "05_scorer_contest": (
+        "judged: legitimate", "Caught while at most 1 %", "Area under the ROC curve",
+        "to catch 90 % of attempts", "of predicting the mean", "password-only",
+        "the most that a scorer catches is", "0.933 / 35.0 % / 20.1 %", "4/6/8/6",
+        "challenged or reported alone", "hold-out and inverse propensity", "of the value",
+    ),
     "01_universal_vs_risk_based": (
         "challenge_rate", "conversion", "takeovers", "cost_per_1000_usd", "does not hold here",
         "Paired differences", "Realism of", "per 1,000 legitimate logins",
@@ -48,6 +54,7 @@ KEY_FIGURES = {
     ),
 }  # fmt: skip
 LEAST_COMPARED = {
+    "05_scorer_contest": 14,
     "06_does_the_guide_hold": 9,
     "07_signup_ab_test": 15,
     "08_progressive_enrolment": 7,

@@ -8,6 +8,7 @@ real log without a labelled attack can be judged too. `contest_marks` defines th
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,18 @@ class Contest:
             )
         return max(self.scorers, key=lambda name: self.marks[name][attacker].caught.value)
 
+    def sentence(self) -> str:
+        """Who catches the most of whom, for a review."""
+        told = []
+        for attacker in self.attackers:
+            name = self.best(attacker)
+            caught = self.marks[name][attacker].caught.value
+            told.append(f"{percent(caught, 0)} of {attacker}" + (f" ({name})" if caught else ""))
+        return (
+            f"With at most {percent(self.goals.budget, 0)} of legitimate logins challenged, the "
+            f"most that a scorer catches is {', '.join(told)}."
+        )
+
     def split(self) -> Sheet:
         """Who was learned from and who was judged."""
         rows = [(name, number(count)) for name, count in self.counts.items()]
@@ -97,7 +110,7 @@ class Contest:
             rows.append((f"attempts, {attacker}", f"{told}, on {number(mark.accounts)} accounts"))
         rows += [(f"attempts, {n}", f"{c}: too few to judge") for n, c in self.too_few.items()]
         learned = "the world's attacks" if self.learn_from == "attacks" else "the four models"
-        known = "device ids" if self.cookies else "user agents alone"
+        known = "their ids in the log" if self.cookies else "user agents alone"
         day = np.datetime64(self.cut, "ms").astype("datetime64[D]")
         return Sheet(
             f"Split of {self.facts.name} at {day}",
@@ -213,12 +226,14 @@ class Contest:
         return plot_calibration(self)
 
     def __str__(self) -> str:
-        return f"{self.split()}\n\n{self.table()}\n\n{self.areas()}"
+        return f"{self.split()}\n\n{self.table()}\n\n{self.areas()}\n\n{self.sentence()}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.split().to_html() + self.table().to_html() + self.areas().to_html()
+        tables = (self.split(), self.table(), self.areas())
+        told = f"<p><b>{html.escape(self.sentence())}</b></p>"
+        return told + "".join(table.to_html() for table in tables)
 
 
 def contest(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # it has none
 
 from twofa_lab.analysis.contest_field import Lesson
 from twofa_lab.risk.anomaly import Anomaly
@@ -82,7 +83,13 @@ def _freeman(lesson: Lesson) -> Freeman:
 def _unconstrained(lesson: Lesson) -> ByVector:
     """The contrast to the learned scorer: trees free to combine signals and to turn them round."""
     found = fit_unconstrained(lesson.training.parts(), int(lesson.about["seed"]))
-    return ByVector(lambda values: found.predict_proba(values)[:, 1])
+
+    def scores_of(values: Array) -> Array:
+        with threadpool_limits(1):  # as in fitting (`training`)
+            chances: Array = found.predict_proba(values)[:, 1]
+        return chances
+
+    return ByVector(scores_of)
 
 
 def _anomaly(lesson: Lesson) -> ByVector:

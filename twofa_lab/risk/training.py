@@ -119,11 +119,13 @@ def fit_isolation(fitted_on: Training, seed: int, **settings: Any) -> Any:
 def _calibrated(trees: Any, parts: Mapping[str, Training]) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # it has none
 
     first, second = (parts[name] for name in list(SHARES)[:2])
     first.check("fitted on")
     second.check("calibrated on")
-    trees.fit(first.values, first.attack, sample_weight=first.weights)
+    with threadpool_limits(1):  # its threads wait for each other where cores are shared
+        trees.fit(first.values, first.attack, sample_weight=first.weights)
     calibrated = CalibratedClassifierCV(FrozenEstimator(trees), method="sigmoid")
     with warnings.catch_warnings():
         # the weights are for the calibration alone, the trees being fitted: as it is meant
