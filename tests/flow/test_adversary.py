@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ from twofa_lab.flow.answer import another_factor, answer
 from twofa_lab.flow.enrolment import add_phone, begin_passkey, finish_passkey
 from twofa_lab.flow.login import Request
 from twofa_lab.flow.password_reset import begin_reset, finish_reset
+from twofa_lab.flow.push_answers import push_answer
 from twofa_lab.flow.recovery import (
     answer_second_proof,
     ask_second_proof,
@@ -304,3 +306,26 @@ def test_nobody_registers_a_key_of_somebody_else(lab: Lab) -> None:
     ticket, page = asked(lab.login())
     typed = device.authenticate(page.options, ORIGIN)
     assert answer(lab.flow, ticket, typed).status == "signed_in"
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\ud800", "\x1b[2J", "x" * 100_000])
+def test_text_that_a_database_cannot_take_is_refused_as_any_other(both: Lab, odd: str) -> None:
+    """PostgreSQL takes no NUL and no half of a surrogate pair; a stranger may send either."""
+    lab = both
+    ann(lab)
+    unknown = lab.login("nobody").public()
+    for name in (odd, f"ann{odd}"):
+        assert lab.login(name).public() == unknown
+        assert finish_reset(lab.flow, begin_reset(lab.flow, name), "000000", NEW).status
+        assert prove(lab.flow, begin_recovery(lab.flow, name), "saved", odd).status == "refused"
+    assert lab.login(password=odd).public() == unknown
+    ticket, _ = asked(lab.strange_login())
+    for text in (f"{odd}.{odd}", f"{ticket.challenge_id}.{odd}", f"{odd}.{ticket.secret}"):
+        with suppress(InputError):
+            assert answer(lab.flow, Ticket.read(text), "000000").status == "refused"
+    assert answer(lab.flow, ticket, odd).status == "asked"
+    assert check(lab.flow, odd) is None
+    assert lab.strange_login().status == "asked"
+    assert lab.login(device_token=f"{odd}.{odd}.{odd}", device="new").status == "asked"
+    assert finish_passkey_login(lab.flow, odd, odd, Request("", "")).status == "refused"
+    assert push_answer(lab.flow, odd, odd, odd.encode(errors="replace"), approved=True) == "used"

@@ -9,6 +9,7 @@ An unknown name is answered as a wrong password is, after the same work.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -36,6 +37,8 @@ from twofa_lab.tables import DECISIONS
 
 __all__ = ["Entry", "Request", "ask", "begin", "login_name"]
 
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+
 _NOBODY = -1
 """The account number of unknown names: no account has it."""
 
@@ -58,10 +61,13 @@ class Request:
 def login_name(text: str) -> str:
     """A login name as accounts are kept under: one form for every way to write it.
 
+    What no database takes, NUL and halves of surrogate pairs, becomes DEL, which no name holds.
+
     >>> login_name("  Ann@Example.com")
     'ann@example.com'
     """
-    return unicodedata.normalize("NFKC", text[:320]).strip().casefold()
+    name = unicodedata.normalize("NFKC", text[:320]).strip().casefold()
+    return _UNKEPT.sub("\x7f", name)
 
 
 def begin(flow: Flow, request: Request) -> Step:

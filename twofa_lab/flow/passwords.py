@@ -50,14 +50,19 @@ class Argon2Passwords:
 
     def hash(self, password: str) -> str:
         """See `Passwords.hash`."""
-        return self._hasher.hash(password)
+        return self._hasher.hash(_bytes(password))
 
     def verify(self, stored: str, password: str) -> bool:
         """See `Passwords.verify`."""
         try:
-            return self._hasher.verify(stored, password) and stored != self.decoy
+            return self._hasher.verify(stored, _bytes(password)) and stored != self.decoy
         except (Argon2Error, InvalidHashError):
             return False
+
+
+def _bytes(password: str) -> bytes:
+    """UTF-8, halves of surrogate pairs as well: any text has a hash."""
+    return password.encode(errors="surrogatepass")
 
 
 def checked_password(password: str, name: str) -> str:

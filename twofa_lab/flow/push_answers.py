@@ -39,6 +39,8 @@ def push_answer(flow: Flow, request_id: str, number: str, proof: bytes, *, appro
     One request takes one answer. A wrong number counts as a failed attempt; that and a denial end
     the login, and few of them stop further requests.
     """
+    if not (request_id.isascii() and request_id.isprintable() and number.isascii()):
+        return "used"
     with write(flow.engine) as c:
         now = flow.clock()
         owner = challenges.owner_of(c, request_id)

@@ -77,7 +77,7 @@ def proof_of(factor: str, channel: str = "none", *, with_password: bool = True) 
 
 def session_hash(flow: Flow, token: str) -> bytes:
     """As the store keeps a session's token."""
-    return flow.keyring.mac(token.encode(), "session")
+    return flow.keyring.mac(token.encode(errors="surrogatepass"), "session")
 
 
 def open_session(

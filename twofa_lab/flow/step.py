@@ -39,7 +39,8 @@ class Ticket(NamedTuple):
     def read(cls, text: str) -> Ticket:
         """The inverse of `text`; `InputError` when it is none."""
         challenge_id, dot, secret = text.partition(".")
-        if not dot or not challenge_id or not secret or len(text) > 200:
+        plain = text.isascii() and text.isprintable() and len(text) <= 200
+        if not (plain and dot and challenge_id and secret):
             raise InputError("this is no ticket of an open challenge; begin again")
         return cls(challenge_id, secret)
 

@@ -39,7 +39,8 @@ def present(
     series, _, rest = cookie.partition(".")
     token, _, signature = rest.partition(".")
     expected = _signature(flow, user_id, device, series, token)
-    if not token or not hmac.compare_digest(expected.encode(), signature.encode()):
+    given = signature.encode(errors="surrogatepass")
+    if not token or not hmac.compare_digest(expected.encode(), given):
         return Presented(held=False)
     following = flow.token()
     found = devices.rotate_token(
@@ -88,7 +89,7 @@ def _hash(flow: Flow, token: str) -> bytes:
 
 
 def _signature(flow: Flow, user_id: int, device: str, series: str, token: str) -> str:
-    text = f"{user_id}\n{device}\n{series}\n{token}".encode()
+    text = f"{user_id}\n{device}\n{series}\n{token}".encode(errors="surrogatepass")
     return urlsafe_b64encode(flow.keyring.mac(text, "device-cookie")[:18]).decode()
 
 

@@ -148,7 +148,7 @@ def _challenge(flow: Flow, ticket: str) -> bytes:
 
 def _is_alive(flow: Flow, ticket: str, now: int) -> bool:
     issued, _, rest = ticket.partition(".")
-    if not (issued.isascii() and issued.isdecimal() and rest) or len(ticket) > 100:
+    if not (ticket.isascii() and issued.isdecimal() and rest) or len(ticket) > 100:
         return False
     return is_alive(int(issued), now, flow.relying_party.life_seconds)
 
