@@ -247,9 +247,8 @@ def _holds(found: SealedRequest, account: Account | None) -> bool:
 def _saved_row(flow: Flow, c: Connection, account: Account | None, typed: str) -> int:
     """The row of the account's saved code, 0 for a wrong one; one hash whatever there is."""
     # what is no code is hashed as well, whatever its characters
-    code = saved_recovery_code.parse(typed) or recovery_codes.TypedRecoveryCode(
-        "", ascii(typed[:64])
-    )
+    no_code = recovery_codes.TypedRecoveryCode("", ascii(typed[:64]))
+    code = saved_recovery_code.parse(typed) or no_code
     user_id = NOBODY if account is None else account.user_id
     found = authenticators.recovery_codes_with_prefix(c, user_id, code.prefix)
     rows = [row for row in found if row.kind == "saved"]
