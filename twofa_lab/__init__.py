@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twofa_lab.analysis.comparison import compare
+    from twofa_lab.analysis.contest import contest
     from twofa_lab.analysis.realism import realism
+    from twofa_lab.analysis.thresholds import tune
     from twofa_lab.errors import InputError, LabError, WorkError
     from twofa_lab.replay.explain import explain
     from twofa_lab.replay.fit import fit_scorer
@@ -42,6 +44,7 @@ __all__ = [
     "WorkError",
     "World",
     "compare",
+    "contest",
     "explain",
     "fit_scorer",
     "load",
@@ -51,6 +54,7 @@ __all__ = [
     "realism",
     "scenario_names",
     "simulate",
+    "tune",
 ]
 
 _HOMES = {
@@ -67,9 +71,11 @@ _HOMES = {
     "outcomes": "replay.run",
     "parity": "replay.parity",
     "compare": "analysis.comparison",
+    "contest": "analysis.contest",
     "explain": "replay.explain",
     "fit_scorer": "replay.fit",
     "realism": "analysis.realism",
+    "tune": "analysis.thresholds",
 }
 
 

@@ -15,7 +15,7 @@ __all__ = ["fit"]
 def fit(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="A run written by simulate.")],
     out: Annotated[Path, typer.Option(help="The file to write; .skops is its usual ending.")],
-    scorer: Annotated[str, typer.Option(help="rules, freeman or learned.")] = "learned",
+    scorer: Annotated[str, typer.Option(help="rules, freeman, learned or anomaly.")] = "learned",
     policy: Annotated[
         str, typer.Option(help="The policy that ran while the run was logged.")
     ] = "risk-based",
