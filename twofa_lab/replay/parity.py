@@ -231,7 +231,6 @@ class Stage:
         if logins["signup"][row]:
             self.settler.sign_up(who, request)
             return None
-        device = request.device
         actor = Actor(
             self.flow,
             self.clock,
@@ -241,9 +240,11 @@ class Stage:
             trusts=bool(logins["po_trusts_device"][row]),
         )
         actor.script()
-        step = actor.play(login.begin(self.flow, request))
-        if step.device_token:
-            who.cookies[device] = step.device_token
+        begun = login.begin(self.flow, request)
+        step = actor.play(begun)
+        for answer in (begun, step):  # a token is exchanged at the first step, asked or not
+            if answer.device_token:
+                who.cookies[request.device] = answer.device_token
         return _found(step, actor)
 
     def _request(
