@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, distinct, func, insert, select
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    distinct,
+    func,
+    insert,
+    select,
+)
 
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.schema import address_attempts
 from twofa_lab.store.statements import Prepared
 
-__all__ = ["AddressSeen", "CountAttempt", "count_attempt"]
+__all__ = ["AddressSeen", "CountAttempt", "count_attempt", "counting"]
 
 MOST_COUNTED = 10_000
 """Attempts of one address that are looked at, the latest: a flood must not slow down its own
@@ -54,23 +65,26 @@ _ADD = Prepared(insert(address_attempts), ("address_hash", "name_hash", "at", "w
 _GONE = select(_a.id).where(_a.at <= bindparam("since")).order_by(_a.at).limit(_DROPPED)
 # rows that another login is dropping just now are left to it
 _DROP = Prepared(delete(address_attempts).where(_a.id.in_(_GONE.with_for_update(skip_locked=True))))
-_latest = (
-    select(_a.name_hash, _a.wrong, _a.at)
-    .where(
-        _a.address_hash == bindparam("address_hash"),
-        _a.at > bindparam("since"),
-        _a.at <= bindparam("at"),
+
+
+def counting(most: int) -> Select[int, int]:
+    """The counts over the latest `most` attempts of an address."""
+    latest = (
+        select(_a.name_hash, _a.wrong, _a.at)
+        .where(
+            _a.address_hash == bindparam("address_hash"),
+            _a.at > bindparam("since"),
+            _a.at <= bindparam("at"),
+        )
+        .order_by(_a.at.desc())
+        .limit(most)
+        .subquery()
     )
-    .order_by(_a.at.desc())
-    .limit(MOST_COUNTED)
-    .subquery()
-)
-_COUNT = Prepared(
-    select(
-        func.count(distinct(_latest.c.name_hash)),
-        func.count(case((and_(_latest.c.wrong, _latest.c.at < bindparam("at")), 1))),
-    )
-)
+    wrong_before = and_(latest.c.wrong, latest.c.at < bindparam("at"))
+    return select(func.count(distinct(latest.c.name_hash)), func.count(case((wrong_before, 1))))
+
+
+_COUNT = Prepared(counting(MOST_COUNTED))
 
 
 def count_attempt(
