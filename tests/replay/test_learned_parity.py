@@ -145,9 +145,3 @@ def test_what_the_flow_does_not_read_is_noticed(
     MUTANTS[name](monkeypatch)
     rows = islice(Stage(wild_world, every_signal, seed=7).rows(), 1_200)
     assert any(row.found != row.expected for row in rows)
-
-
-def test_freeman_is_refused_in_one_line(wild_world: lab.World) -> None:
-    policy = Policy(name="p", scorer="freeman", model="m.skops")
-    with pytest.raises(lab.InputError, match=r"the real flow .* goes by freeman"):
-        parity(wild_world, policy, 10)
