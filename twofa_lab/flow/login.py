@@ -9,7 +9,6 @@ An unknown name is answered as a wrong password is, after the same work.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from twofa_lab.delivery.limits import network_of
 from twofa_lab.flow import notices
 from twofa_lab.flow.asking import Opened, ask_next, is_locked, keep, send_first
 from twofa_lab.flow.finish import complete, outcome_event, record_of, utc_offset_min
-from twofa_lab.flow.origin import address_of, origin_of
+from twofa_lab.flow.origin import address_of, keepable, origin_of
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.sessions import proof_of
@@ -40,8 +39,6 @@ from twofa_lab.store.engine import read, write
 from twofa_lab.tables import DECISIONS
 
 __all__ = ["Entry", "Request", "ask", "begin", "login_name"]
-
-_UNKEPT = re.compile("[\0\ud800-\udfff]")
 
 _NOBODY = -1
 """The account number of unknown names: no account has it."""
@@ -81,7 +78,7 @@ def login_name(text: str) -> str:
     'ann@example.com'
     """
     name = unicodedata.normalize("NFKC", text[:320]).strip().casefold()
-    return _UNKEPT.sub("\x7f", name)
+    return keepable(name)
 
 
 def begin(flow: Flow, request: Request) -> Step:

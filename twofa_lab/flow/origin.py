@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from twofa_lab.delivery.limits import network_of
@@ -9,8 +10,9 @@ from twofa_lab.errors import InputError
 from twofa_lab.risk.features import browser_family
 from twofa_lab.store.history import Origin
 
-__all__ = ["Edge", "address_of", "origin_of"]
+__all__ = ["Edge", "address_of", "keepable", "origin_of"]
 
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
 _LONGEST_BROWSER, _LONGEST_RTT_MS = 200, 65_535
 
 
@@ -43,10 +45,15 @@ def origin_of(edge: Edge) -> Origin:
             raise InputError("no such place: latitude to 90 and longitude to 180 degrees, or None")
     return Origin(
         str(edge.asn) if edge.asn > 0 else "",
-        browser_family(edge.browser[:_LONGEST_BROWSER]),
+        browser_family(keepable(edge.browser[:_LONGEST_BROWSER])),
         edge.place,
         min(max(edge.rtt_ms, 0), _LONGEST_RTT_MS),
     )
+
+
+def keepable(text: str) -> str:
+    """The text with what no database takes, NUL and halves of surrogate pairs, as DEL."""
+    return _UNKEPT.sub("\x7f", text)
 
 
 def address_of(ip: str) -> str:
