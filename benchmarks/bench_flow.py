@@ -39,6 +39,7 @@ from twofa_lab.risk.assess import LoginFacts
 from twofa_lab.store import engine as database
 from twofa_lab.store import history
 from twofa_lab.store.engine import connect, read, write
+from twofa_lab.store.history import Origin
 from twofa_lab.store.keyring import Keyring
 from twofa_lab.store.statements import Prepared
 
@@ -78,7 +79,8 @@ class Bench:
                 for n in range(200):
                     known = {"device": f"d{n % 9}", "country": "GB", "region": f"r{n % 4}"}
                     at = NOW - (200 - n) * 3_600_000
-                    history.record_login(c, user, at, hour=n % 24, **known)
+                    origin = Origin(f"{2119 + n % 5}", "Firefox", (51.5, -0.1), 40 + n % 9)
+                    history.record_login(c, user, at, hour=n % 24, origin=origin, **known)
 
     def sms_login(self, number: int) -> None:
         """Both steps of one login."""
@@ -87,8 +89,9 @@ class Bench:
         # an address of its own each, so that no limit on an address is met
         ip = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         request = login.Request(
-            f"user{user}", "correct horse", "d1", ip=ip, country="GB", region="r1"
-        )
+            f"user{user}", "correct horse", "d1", ip=ip, country="GB", region="r1",
+            asn=2119, browser="Firefox 120.0", place=(51.5, -0.1), rtt_ms=43,
+        )  # fmt: skip
         asked = login.begin(self.flow, request)
         self.clock.now += 9_000
         code = self.exchange.inbox(self.numbers[user])[-1].code

@@ -13,11 +13,11 @@ from twofa_lab.tables import ATTACKS, LINE_TYPES, NEVER
 from twofa_lab.traffic.world import MemorySource, Shard, World
 
 
-def wild(users: int, seed: int) -> World:
+def wild(users: int, seed: int, days: int = 20) -> World:
     """A simulated world whose people hold any factors, whose messages meet any fate, whose
     attackers have any means, and whose logins come in bursts: all that a replay can meet, often.
     """
-    world = lab.simulate("us-consumer", users=users, days=20, seed=seed)
+    world = lab.simulate("us-consumer", users=users, days=days, seed=seed)
     (shard,) = world.shards()
     rng = np.random.default_rng(seed)
     made = _wild_people(shard, rng)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from twofa_lab.compiled import loop
+from twofa_lab.risk.features import new_feature_past, record_features, start_feature_past
 from twofa_lab.store.accounts import add_account, erase_account
 from twofa_lab.store.engine import read, write
-from twofa_lab.store.history import Device, load_history, record_failed_password, record_login
+from twofa_lab.store.history import (
+    Device,
+    Origin,
+    Place,
+    RoundTrips,
+    load_history,
+    record_failed_password,
+    record_login,
+)
 from twofa_lab.store.keyring import Keyring
 
 
@@ -86,3 +99,72 @@ def test_an_accounts_history_is_its_own(engine: Engine, user: int, keyring: Keyr
         record_failed_password(c, 8, 5, forget=0)
         assert load_history(c, user, 0).completed_logins == 0
         assert load_history(c, user, 0).failed_at == ()
+
+
+def logged(engine: Engine, user: int, origins: list[Origin], at: list[int]) -> None:
+    with write(engine) as c:
+        for origin, time in zip(origins, at, strict=True):
+            record_login(c, user, time, device="", country="", region="", hour=0, origin=origin)
+
+
+def test_origins_are_kept_for_a_scorer_that_reads_them(engine: Engine, user: int) -> None:
+    oslo, bergen = (59.9139, 10.7522), (60.3913, 5.3221)
+    origins = [
+        Origin("2119", "Firefox", oslo, 40),
+        Origin(),
+        Origin("15659", "Firefox", bergen, 0),
+        Origin("2119", "Safari", None, 80),
+    ]
+    logged(engine, user, origins, [10, 20, 30, 40])
+    with read(engine) as c:
+        found = load_history(c, user, 0)
+    assert found.networks == {"2119", "15659"}
+    assert found.browsers == {"Firefox", "Safari"}
+    assert found.place == Place(30, *bergen)
+    assert found.round_trips.measured == 2
+    assert (found.completed_logins, found.first_login, found.last_login) == (4, 10, 40)
+
+
+def test_an_unknown_origin_leaves_no_row(engine: Engine, user: int) -> None:
+    logged(engine, user, [Origin()], [10])
+    with read(engine) as c:
+        found = load_history(c, user, 0)
+    assert found.networks == found.browsers == frozenset()
+    assert found.place is None
+    assert found.round_trips == RoundTrips(0, 0.0, 0.0)
+
+
+def test_the_last_place_is_the_latest_though_it_is_entered_first(engine: Engine, user: int) -> None:
+    places = [Origin(place=(n, n)) for n in (1.0, 2.0, 3.0)]
+    logged(engine, user, places, [20, 10, 20])  # of one moment, what is entered last
+    with read(engine) as c:
+        assert load_history(c, user, 0).place == Place(20, 3.0, 3.0)
+
+
+def test_round_trip_times_are_summed_up_to_the_bit_as_in_the_replay(
+    engine: Engine, user: int
+) -> None:
+    past = new_feature_past(1, 1)
+    measured = np.random.default_rng(3).integers(1, 65_536, 200).tolist()
+    start_feature_past(past)
+    for rtt_ms in measured:
+        record_features(past, 0, -1, -1, np.nan, np.nan, rtt_ms)
+    logged(engine, user, [Origin(rtt_ms=rtt) for rtt in measured], list(range(200)))
+    with read(engine) as c:
+        found = load_history(c, user, 0).round_trips
+    assert found.measured == 200
+    assert (found.mean, found.squares) == tuple(past.floats[2:])
+    assert found.mean == pytest.approx(np.log(measured).mean())
+    assert found.squares == pytest.approx(np.log(measured).var() * 200)
+
+
+@loop
+def _logs(out: np.ndarray) -> None:
+    for rtt_ms in range(1, len(out)):
+        out[rtt_ms] = math.log(rtt_ms)
+
+
+def test_the_logarithm_is_the_same_compiled_and_not() -> None:
+    out = np.zeros(65_536)
+    _logs(out)
+    assert out[1:].tolist() == [math.log(rtt_ms) for rtt_ms in range(1, 65_536)]

@@ -122,6 +122,15 @@ ROWS: dict[str, dict[str, object]] = {
         "expires": 2,
         "max_attempts": 5,
     },
+    "history": {
+        "user_id": 7,
+        "kind": "device",
+        "value": "a-cookie",
+        "count": 3,
+        "first_seen": 1,
+        "last_seen": 9,
+        "trusted_at": 5,
+    },
     "audit": {"seq": 1, "at": 1, "event": "login", "detail": "{}", "hash": bytes(32)},
 }
 

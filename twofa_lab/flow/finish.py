@@ -19,7 +19,14 @@ from twofa_lab.store.audit import Event
 from twofa_lab.store.challenges import Challenge
 from twofa_lab.tables import DECISIONS
 
-__all__ = ["complete", "left_as", "outcome_event", "record_of", "utc_offset_min"]
+__all__ = [
+    "complete",
+    "enter_history",
+    "left_as",
+    "outcome_event",
+    "record_of",
+    "utc_offset_min",
+]
 
 
 @lru_cache(maxsize=1024)
@@ -38,6 +45,22 @@ def utc_offset_min(zone: str, time: int) -> int:
     return 0 if offset is None else int(offset.total_seconds() // 60)
 
 
+def enter_history(c: Connection, user_id: int, pending: Pending) -> None:
+    """A completed login becomes part of its account's past, whatever the policy goes by: a scorer
+    fitted later finds it there.
+    """
+    history.record_login(
+        c,
+        user_id,
+        pending.started,
+        device=pending.device,
+        country=pending.country,
+        region=pending.region,
+        hour=pending.hour,
+        origin=pending.origin,
+    )
+
+
 def complete(
     flow: Flow,
     c: Connection,
@@ -52,15 +75,7 @@ def complete(
     """Let the person in: history, trust, session. Only here does a login enter the history."""
     now = flow.clock()
     limits.reset_password_failures(c, user_id, own_device=pending.own_device)
-    history.record_login(
-        c,
-        user_id,
-        pending.started,
-        device=pending.device,
-        country=pending.country,
-        region=pending.region,
-        hour=pending.hour,
-    )
+    enter_history(c, user_id, pending)
     events = [outcome_event(user_id, now, record)]
     if trust_device and pending.device and flow.assessor.trust_ms:
         device_token, event = trust(flow, c, user_id, pending.device, pending.started, now)

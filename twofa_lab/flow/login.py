@@ -9,10 +9,9 @@ An unknown name is answered as a wrong password is, after the same work.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
@@ -20,15 +19,19 @@ from twofa_lab.delivery.limits import network_of
 from twofa_lab.flow import notices
 from twofa_lab.flow.asking import Opened, ask_next, is_locked, keep, send_first
 from twofa_lab.flow.finish import complete, outcome_event, record_of, utc_offset_min
+from twofa_lab.flow.origin import address_of, keepable, origin_of
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.sessions import proof_of
 from twofa_lab.flow.step import Record, Step, Ticket
 from twofa_lab.flow.trust import present
+from twofa_lab.risk.address_activity import WINDOW_MS
 from twofa_lab.risk.assess import Assessment, LoginFacts
 from twofa_lab.risk.decision import ALLOW, DENY
+from twofa_lab.risk.vector import names
 from twofa_lab.store import accounts, history, limits
 from twofa_lab.store.accounts import Account
+from twofa_lab.store.addresses import AddressSeen
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.authenticators import authenticators_of
 from twofa_lab.store.counter import SqlCounter
@@ -36,8 +39,6 @@ from twofa_lab.store.engine import read, write
 from twofa_lab.tables import DECISIONS
 
 __all__ = ["Entry", "Request", "ask", "begin", "login_name"]
-
-_UNKEPT = re.compile("[\0\ud800-\udfff]")
 
 _NOBODY = -1
 """The account number of unknown names: no account has it."""
@@ -47,6 +48,11 @@ _NOBODY = -1
 class Request:
     """A login as the site's edge hands it over: name and password, the device's cookie and token of
     trust, the address and where that is. Empty text is unknown.
+
+    What a learned scorer reads besides, and any policy's history keeps where it is known: the
+    autonomous system (0: unknown), the browser's name and version, latitude and longitude in
+    degrees, the round-trip time in ms (0: not measured), and whether the address is on a public
+    block list.
     """
 
     name: str
@@ -56,6 +62,11 @@ class Request:
     ip: str = ""
     country: str = ""
     region: str = ""
+    asn: int = 0
+    browser: str = ""
+    place: tuple[float, float] | None = None
+    rtt_ms: int = 0
+    ip_listed: bool = False
 
 
 def login_name(text: str) -> str:
@@ -67,14 +78,15 @@ def login_name(text: str) -> str:
     'ann@example.com'
     """
     name = unicodedata.normalize("NFKC", text[:320]).strip().casefold()
-    return _UNKEPT.sub("\x7f", name)
+    return keepable(name)
 
 
 def begin(flow: Flow, request: Request) -> Step:
     """Check name and password, read the risk, and let in, ask, or refuse.
 
     The password's hash is computed outside of transactions, for it takes the longest. What refuses
-    leaves on the beat. `InputError` when `request.ip` is no address, whoever asks.
+    leaves on the beat. `InputError` when `request.ip` is no address or `request.place` no place,
+    whoever asks.
     """
     if request.ip:
         network_of(request.ip)
@@ -96,7 +108,7 @@ def _begun(flow: Flow, request: Request) -> Step:
         account = accounts.lock_account(c, _NOBODY if found is None else found.user_id)
         if account is not None and account.password_hash != stored:
             right = False  # it was changed in between: the person types it again
-        entry = Entry(flow, c, request, account, now)
+        entry = Entry(flow, c, request, account, name, now, right=right)
         step, opened = _decide(entry, name, right)
         letters = notices.alarm(flow, c, entry.events)
         append(c, entry.events)
@@ -127,24 +139,55 @@ class Entry:
     """One login within its transaction: the account, its past, and what is to be audited."""
 
     def __init__(
-        self, flow: Flow, c: Connection, request: Request, account: Account | None, now: int
+        self,
+        flow: Flow,
+        c: Connection,
+        request: Request,
+        account: Account | None,
+        name: str,
+        now: int,
+        *,
+        right: bool,
     ) -> None:
         self.flow, self.c, self.request, self.account, self.now = flow, c, request, account, now
         self.user_id = _NOBODY if account is None else account.user_id
         self.past = history.load_history(c, self.user_id, now - flow.rules.signals.burst_window_ms)
-        zone = "UTC" if account is None else account.home_zone
-        self.facts = LoginFacts(
-            now,
-            utc_offset_min(zone, now),
-            request.device,
-            request.country,
-            request.region,
-            token_held=bool(request.device_token),
-        )
+        self.facts = self._facts(self._address_seen(name, right=right))
         self.found = flow.assessor.assess(self.past, self.facts)
         self.device_token: str | None = None
         self.events: list[Event] = []
         self.pending = self._pending()
+
+    def _address_seen(self, name: str, *, right: bool) -> AddressSeen:
+        """What the address has been up to, this attempt counted; the rules do not ask."""
+        flow = self.flow
+        if flow.assessor.learned is None:
+            return AddressSeen(0, 0)
+        return flow.address_activity(
+            self.c,
+            flow.keyring,
+            address_of(self.request.ip),
+            name,
+            self.now,
+            wrong=not right,
+            window_ms=WINDOW_MS,
+        )
+
+    def _facts(self, address: AddressSeen) -> LoginFacts:
+        request = self.request
+        zone = "UTC" if self.account is None else self.account.home_zone
+        return LoginFacts(
+            self.now,
+            utc_offset_min(zone, self.now),
+            request.device,
+            request.country,
+            request.region,
+            token_held=bool(request.device_token),
+            origin=origin_of(request),
+            ip_accounts=address.accounts,
+            ip_failures=address.failures,
+            ip_listed=request.ip_listed,
+        )
 
     def _pending(self) -> Pending:
         found, request = self.found, self.request
@@ -159,6 +202,7 @@ class Entry:
             found.failures,
             found.score,
             found.decision,
+            origin=self.facts.origin,
         )
 
     def show_token(self) -> None:
@@ -193,7 +237,7 @@ class Entry:
     def note(self, record: Record) -> None:
         """Audit the first step: what was seen and decided."""
         account = None if self.account is None else self.user_id
-        detail = {
+        detail: dict[str, Any] = {
             "signals": record.bits,
             "failures": record.failures,
             "score": record.score,
@@ -201,6 +245,8 @@ class Entry:
             "trusted": record.trusted,
             "country": self.request.country,
         }
+        if self.found.values and record.decision is not None:
+            detail["values"] = dict(zip(names(), self.found.values, strict=True))
         self.events.append(Event(self.now, "login", account, detail))
         if record.outcome not in {None, "allowed"}:
             self.events.append(outcome_event(account, self.now, record))

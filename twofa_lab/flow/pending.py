@@ -15,6 +15,7 @@ from typing import Any, Self
 from twofa_lab.delivery.dispatch import Delivery, SendRecord
 from twofa_lab.delivery.phone import PhoneNumber
 from twofa_lab.delivery.plan import PlanState
+from twofa_lab.store.history import UNKNOWN, Origin
 from twofa_lab.store.keyring import Keyring
 
 __all__ = ["Pending"]
@@ -46,6 +47,7 @@ class Pending:
     microusd: int = 0
     approved: bool = False
     subject: str = ""
+    origin: Origin = UNKNOWN
     delivery: Delivery | None = field(default=None, repr=False)
 
     def seal(self, keyring: Keyring, user_id: int) -> str:
@@ -63,7 +65,8 @@ class Pending:
         plain = json.loads(keyring.decrypt(sealed, user_id, _FIELD))
         delivery = plain.pop("delivery", None)
         plain["tried"] = tuple(plain["tried"])
-        return cls(**plain, delivery=None if delivery is None else _read(delivery))
+        origin = _origin(*plain.pop("origin", ()))  # one begun before an upgrade has none
+        return cls(**plain, origin=origin, delivery=None if delivery is None else _read(delivery))
 
     def after(self, factor: str, attempts: int) -> Self:
         """The same login moving on to another factor after this one."""
@@ -76,6 +79,12 @@ class Pending:
             approved=False,
             delivery=None,
         )
+
+
+def _origin(
+    network: str = "", browser: str = "", place: list[float] | None = None, rtt_ms: int = 0
+) -> Origin:
+    return Origin(network, browser, None if place is None else (place[0], place[1]), rtt_ms)
 
 
 def _written(delivery: Delivery) -> dict[str, Any]:

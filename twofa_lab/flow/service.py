@@ -30,6 +30,7 @@ from twofa_lab.flow.passwords import Argon2Passwords, Passwords
 from twofa_lab.risk.assess import Assessor
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
+from twofa_lab.store.addresses import CountAttempt, count_attempt
 from twofa_lab.store.keyring import Keyring
 
 __all__ = ["Flow", "FlowRules", "Outbox", "SessionRules", "Silence", "on_the_beat", "utc_ms"]
@@ -108,8 +109,9 @@ class Flow:
     """The service. `prices` gives the price of one message in millionths of US$ by channel and
     country; `line_type` and `has_whatsapp` what a carrier look-up knows of a number (they are asked
     once, at sign-up, and never raise; without one the number's range tells, and nobody has
-    WhatsApp); `clock` is the server's, in ms since 1970 UTC; randomness is the system's outside
-    tests and simulations; `beat` is what answers to mere names leave on.
+    WhatsApp); `address_activity` counts what an address has been up to, for a learned scorer;
+    `clock` is the server's, in ms since 1970 UTC; randomness is the system's outside tests and
+    simulations; `beat` is what answers to mere names leave on.
     """
 
     engine: Engine
@@ -124,6 +126,7 @@ class Flow:
     sim_swap: SimSwapCheck | None = None
     line_type: Callable[[PhoneNumber], str] = lambda number: number.line_type
     has_whatsapp: Callable[[PhoneNumber], bool] = lambda number: False  # noqa: ARG005
+    address_activity: CountAttempt = count_attempt
     clock: Callable[[], int] = utc_ms
     random_bytes: RandomBytes = secrets.token_bytes
     randbelow: RandBelow = secrets.randbelow

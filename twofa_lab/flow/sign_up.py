@@ -21,15 +21,16 @@ from twofa_lab.flow import notices
 from twofa_lab.flow.answer import answer_challenge
 from twofa_lab.flow.asking import keep, with_code
 from twofa_lab.flow.contact import home_zone, new_name
-from twofa_lab.flow.finish import record_of, utc_offset_min
+from twofa_lab.flow.finish import enter_history, record_of, utc_offset_min
 from twofa_lab.flow.login import ask
+from twofa_lab.flow.origin import origin_of
 from twofa_lab.flow.passwords import checked_password
 from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
 from twofa_lab.flow.sessions import open_session, proof_of
 from twofa_lab.flow.step import Record, Step, Ticket
 from twofa_lab.risk.signals import local_hour
-from twofa_lab.store import accounts, history
+from twofa_lab.store import accounts
 from twofa_lab.store.audit import Event, append
 from twofa_lab.store.challenges import Challenge
 from twofa_lab.store.engine import write
@@ -45,7 +46,7 @@ class SignUp:
     """What a person gives and what the site's edge knows at sign-up. Empty text is unknown.
 
     `phone` in national form needs `phone_country` (ISO 3166). `country` and `region` are where the
-    address `ip` is.
+    address `ip` is; the last four as in `login.Request`.
     """
 
     name: str
@@ -57,18 +58,22 @@ class SignUp:
     ip: str = ""
     country: str = ""
     region: str = ""
+    asn: int = 0
+    browser: str = ""
+    place: tuple[float, float] | None = None
+    rtt_ms: int = 0
 
 
 def begin_sign_up(flow: Flow, wanted: SignUp) -> Step:
     """Note the account as pending and send a code to its number; "asked", or "refused" where no
     code can be sent.
 
-    `InputError` in one line for a name, number, password or zone that cannot be one. Fallback and
-    resend of the code are `codes_due.advance` and `resend`, as at login.
+    `InputError` in one line for a name, number, password, zone or place that cannot be one.
+    Fallback and resend of the code are `codes_due.advance` and `resend`, as at login.
     """
     name = new_name(wanted.name)
     password = checked_password(wanted.password, name)
-    zone = home_zone(wanted.home_zone)
+    zone, origin = home_zone(wanted.home_zone), origin_of(wanted)
     number = phone.parse(wanted.phone, wanted.phone_country)
     number = replace(number, line_type=flow.line_type(number))
     whatsapp = flow.has_whatsapp(number)
@@ -83,6 +88,7 @@ def begin_sign_up(flow: Flow, wanted: SignUp) -> Step:
             wanted.region,
             int(local_hour(now, utc_offset_min(zone, now))),
             subject=name,
+            origin=origin,
         )
         opened = with_code(flow, c, ticket, number, whatsapp=whatsapp, ip=wanted.ip)
         detail = {"what": opened.refused or "begun", "country": wanted.country}
@@ -137,15 +143,7 @@ def _activated(
     """The number is verified: the account is active, and this was its first completed login."""
     now, user_id, proof = flow.clock(), found.user_id, proof_of("none")
     accounts.set_status(c, user_id, "active", was="pending")
-    history.record_login(
-        c,
-        user_id,
-        pending.started,
-        device=pending.device,
-        country=pending.country,
-        region=pending.region,
-        hour=pending.hour,
-    )
+    enter_history(c, user_id, pending)
     session = open_session(flow, c, user_id, proof, pending.device, now)
     events = [
         _signup_event(user_id, now, "completed", record),

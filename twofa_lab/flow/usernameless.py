@@ -104,7 +104,8 @@ def _checked(
         return Step("refused"), [_attempt(one.user_id, now, str(error.reason))]
     if not _spent(flow, c, one.id, ticket, verified, now):
         return Step("refused"), [_attempt(one.user_id, now, "used before")]
-    entry = Entry(flow, c, replace(request, device_token=""), account, now)
+    request = replace(request, device_token="")
+    entry = Entry(flow, c, request, account, account.name, now, right=True)
     return _enter(flow, entry, one.kind), entry.events
 
 

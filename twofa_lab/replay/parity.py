@@ -8,6 +8,7 @@ What a notebook says of a policy is what production would do.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,11 +28,12 @@ from twofa_lab.replay.acting import Actor
 from twofa_lab.replay.challenge import Means
 from twofa_lab.replay.enrolled import FastPasswords, Identities, Identity
 from twofa_lab.replay.loop import NO_DECISION
-from twofa_lab.replay.run import replay_shard, settings_of
+from twofa_lab.replay.run import ready_for, replay_shard, settings_of
 from twofa_lab.replay.settling import Settler
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.signals import SignalRules
 from twofa_lab.sheet import Sheet
+from twofa_lab.store.addresses import AddressSeen
 from twofa_lab.store.engine import connect
 from twofa_lab.tables import (
     ATTACKS,
@@ -167,21 +169,26 @@ def _mismatch(row: Row) -> Mismatch:
 
 
 class Stage:
-    """A flow in memory, simulated phones, and the people of a world on them."""
+    """A flow in memory, simulated phones, and the people of a world on them.
+
+    Accounts come one after the other here, so what an address did at the time is told by the world.
+    """
 
     def __init__(
         self, world: World, policy: Policy, seed: int, database: str | Path | None = None
     ) -> None:
-        self.world, self.policy = world, policy
+        self.world, self.policy = ready_for(world, [policy]), policy
         self.words = world.facts.vocabularies
         self.settings = settings_of(policy, SignalRules(), world.facts.costs, self.words["country"])
         self.country = -1
+        self.address = AddressSeen(0, 0)
         stage = Rehearsal.open(
             policy,
             seed,
             None if database is None else _new_file(Path(database)),
             passwords=FastPasswords(),
             rules=FlowRules(send_limits=None),
+            address_activity=lambda *_, **__: self.address,
             prices=lambda channel, _country: int(
                 self.settings.prices[self.country, CHANNELS.index(channel)]
             ),
@@ -217,25 +224,13 @@ class Stage:
     ) -> dict[str, object] | None:
         logins = shard.logins
         self.clock.now = int(logins["time"][row])
-        device = str(logins["device_id"][row]) if logins["device_id"][row] else ""
-        country, region = (
-            self.words[name][code] if (code := int(logins[name][row])) >= 0 else ""
-            for name in ("country", "region")
-        )
         if logins["password_reset"][row]:
             self.settler.reset(who)
-        if logins["signup"][row]:
-            self.settler.sign_up(who, device, country, region)
-            return None
         right = bool(logins["password_ok"][row])
-        request = login.Request(
-            who.name,
-            who.password if right else "a wrong password",
-            device,
-            who.cookies.get(device, ""),
-            country=country,
-            region=region,
-        )
+        request = self._request(logins, row, who, right=right)
+        if logins["signup"][row]:
+            self.settler.sign_up(who, request)
+            return None
         actor = Actor(
             self.flow,
             self.clock,
@@ -245,10 +240,42 @@ class Stage:
             trusts=bool(logins["po_trusts_device"][row]),
         )
         actor.script()
-        step = actor.play(login.begin(self.flow, request))
-        if step.device_token:
-            who.cookies[device] = step.device_token
+        begun = login.begin(self.flow, request)
+        step = actor.play(begun)
+        for answer in (begun, step):  # a token is exchanged at the first step, asked or not
+            if answer.device_token:
+                who.cookies[request.device] = answer.device_token
         return _found(step, actor)
+
+    def _request(
+        self, logins: dict[str, Array], row: int, who: Identity, *, right: bool
+    ) -> login.Request:
+        """One row as the site's edge would hand it over."""
+        device = str(logins["device_id"][row]) if logins["device_id"][row] else ""
+        country, region, browser = (
+            self.words[name][code] if (code := int(logins[name][row])) >= 0 else ""
+            for name in ("country", "region", "browser")
+        )
+        place = None
+        if "latitude" in logins:  # beside the logins, for a learned scorer
+            there = float(logins["latitude"][row]), float(logins["longitude"][row])
+            place = None if math.isnan(sum(there)) else there
+            self.address = AddressSeen(
+                int(logins["ip_accounts"][row]), int(logins["ip_failures"][row])
+            )
+        return login.Request(
+            who.name,
+            who.password if right else "a wrong password",
+            device,
+            who.cookies.get(device, ""),
+            country=country,
+            region=region,
+            asn=int(logins["asn"][row]),
+            browser=browser,
+            place=place,
+            rtt_ms=int(logins["rtt_ms"][row]),
+            ip_listed=bool(logins["ip_listed"][row]),
+        )
 
 
 def _new_file(path: Path) -> Engine:

@@ -9,13 +9,15 @@ from twofa_lab.factors import passkeys, totp
 from twofa_lab.factors.passkeys import Kind, PasskeyRecord
 from twofa_lab.factors.ports import RandomBytes
 from twofa_lab.factors.soft_authenticator import SoftAuthenticator
-from twofa_lab.flow.finish import utc_offset_min
+from twofa_lab.flow.finish import enter_history, utc_offset_min
 from twofa_lab.flow.importing import Import, import_accounts
+from twofa_lab.flow.login import Request
+from twofa_lab.flow.origin import origin_of
 from twofa_lab.flow.password_reset import set_new_password
+from twofa_lab.flow.pending import Pending
 from twofa_lab.flow.service import Flow
 from twofa_lab.replay.enrolled import Identities, Identity
 from twofa_lab.risk.signals import local_hour
-from twofa_lab.store import history
 from twofa_lab.store.engine import write
 from twofa_lab.tables import FACTORS, LINE_TYPES, Array
 
@@ -76,14 +78,15 @@ class Settler:
         import_accounts(flow, [account])
         return who
 
-    def sign_up(self, who: Identity, device: str, country: str, region: str) -> None:
+    def sign_up(self, who: Identity, request: Request) -> None:
         """A row of sign-up: the first completed login of an account that is there already."""
         flow, now = self._flow, self._flow.clock()
         hour = int(local_hour(now, utc_offset_min(who.home_zone, now)))
+        pending = Pending(
+            now, request.device, request.country, request.region, hour, origin=origin_of(request)
+        )
         with write(flow.engine) as c:
-            history.record_login(
-                c, who.user_id, now, device=device, country=country, region=region, hour=hour
-            )
+            enter_history(c, who.user_id, pending)
 
     def reset(self, who: Identity) -> None:
         """The person forgot the password and has a new one."""

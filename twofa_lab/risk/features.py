@@ -35,6 +35,7 @@ __all__ = [
     "new_feature_past",
     "read_features",
     "record_features",
+    "restore_features",
     "start_feature_past",
 ]
 
@@ -191,3 +192,28 @@ def record_features(past, time, asn, family, latitude, longitude, rtt_ms):  # ty
         step = math.log(rtt_ms) - floats[_MEAN]
         floats[_MEAN] += step / numbers[_RTTS]
         floats[_SQUARES] += step * (math.log(rtt_ms) - floats[_MEAN])
+
+
+@part
+def restore_features(past, known, logins, placed_at, place, rtts, rtt_spread):  # type: ignore[no-untyped-def]
+    """Fill the workspace, after `start_feature_past`, with an account read from a store.
+
+    `known` are how many networks and browser families it has used, which are codes 0, 1 and so on;
+    `logins` how many it completed, the first and the last; `place` its last place in degrees (NaN:
+    there is none), `placed_at` when; `rtts` how many round-trip times were measured, `rtt_spread`
+    the mean of their logarithms and the sum of squared deviations.
+    """
+    numbers, floats = past.numbers, past.floats
+    numbers[_COMPLETED], numbers[_FIRST], numbers[_LAST] = logins
+    for asn in range(known[0]):
+        past.seen[asn] = numbers[_NOW]
+    for family in range(known[1]):
+        past.seen[numbers[_WIDTH] + family] = numbers[_NOW]
+    numbers[_ASNS], numbers[_FAMILIES] = known
+    if not math.isnan(place[0]):
+        numbers[_PLACED] = 1
+        numbers[_PLACED_AT] = placed_at
+        floats[_LATITUDE] = np.float32(place[0])  # as a login's own place is read
+        floats[_LONGITUDE] = np.float32(place[1])
+    numbers[_RTTS] = rtts
+    floats[_MEAN], floats[_SQUARES] = rtt_spread

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -29,6 +30,7 @@ __all__ = [
     "ENCRYPTED",
     "MAX_CONSECUTIVE_FAILURES",
     "accounts",
+    "address_attempts",
     "approvals",
     "audit",
     "audit_checkpoints",
@@ -260,7 +262,14 @@ history = Table(
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
     _time("trusted_at"),  # devices only; 0: not trusted
-    CheckConstraint("kind in ('login', 'device', 'country', 'region', 'hour')", "kind"),
+    # place: latitude and longitude; rtt: mean and sum of squared deviations of its logarithm
+    Column("x", Double),
+    Column("y", Double),
+    CheckConstraint(
+        "kind in ('login', 'device', 'country', 'region', 'hour',"
+        " 'asn', 'browser', 'place', 'rtt')",
+        "kind",
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -271,6 +280,19 @@ failed_passwords = Table(
     _user(),
     Column("at", BigInteger, nullable=False),
     Index(None, "user_id", "at"),
+)
+
+# Who tried to log in from where, for an hour. Names no account: the name tried may have none.
+address_attempts = Table(
+    "address_attempts",
+    metadata,
+    _id(),
+    Column("address_hash", LargeBinary, nullable=False),
+    Column("name_hash", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("wrong", Boolean, nullable=False),  # the password
+    Index(None, "address_hash", "at"),
+    Index(None, "at"),
 )
 
 rate_events = Table(

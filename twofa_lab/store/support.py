@@ -10,6 +10,7 @@ from twofa_lab.catalog.factors import MAX_CLOCK_STEP_MS
 from twofa_lab.errors import InputError
 from twofa_lab.store.schema import (
     accounts,
+    address_attempts,
     approvals,
     challenges,
     failed_passwords,
@@ -153,8 +154,8 @@ def approval(connection: Connection, approval_id: int) -> Approval | None:
 
 def tidy(connection: Connection, before: int) -> int:
     """Delete what was over before that time: challenges (and their messages), sessions, trusted
-    devices, wrong passwords, rate events, claims of sends, webhooks seen, sign-ups that nobody
-    finished. How many rows.
+    devices, wrong passwords, rate events, attempts by address, claims of sends, webhooks seen,
+    sign-ups that nobody finished. How many rows.
 
     The audit keeps its own record. What was tidied away is no longer known as sent or seen, so
     leave longer than a login lasts or a provider repeats a webhook.
@@ -169,6 +170,7 @@ def tidy(connection: Connection, before: int) -> int:
         ),
         delete(failed_passwords).where(failed_passwords.c.at < before),
         delete(rate_events).where(rate_events.c.at < before),
+        delete(address_attempts).where(address_attempts.c.at < before),
         delete(send_claims).where(send_claims.c.claimed_at < before),
         delete(seen_webhooks).where(seen_webhooks.c.at < before),
     )

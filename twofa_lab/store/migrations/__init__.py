@@ -17,7 +17,7 @@ from twofa_lab.store.statements import lock_until_end
 
 __all__ = ["HEAD", "check", "upgrade"]
 
-HEAD = "0002"
+HEAD = "0003"
 """The version this program's tables have."""
 
 _LOCK = int.from_bytes(b"2fa-migr", "big")
