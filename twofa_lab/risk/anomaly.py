@@ -8,7 +8,6 @@ It ranks logins of a table (open loop); no policy goes by it.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from twofa_lab.risk.model_card import ModelCard, card_of
 from twofa_lab.risk.one_account import OneAccount, Seen
 from twofa_lab.risk.scored import Scored, reasons_of
 from twofa_lab.risk.signals import SignalRules
+from twofa_lab.risk.told import as_html, as_text
 from twofa_lab.risk.training import Training, fit_isolation
 from twofa_lab.risk.vector import VECTOR, names
 from twofa_lab.tables import Array
@@ -69,11 +69,10 @@ class AnomalyExplanation:
         return asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join([self._summary(), *(f"  - {reason}" for reason in self.reasons)])
+        return as_text(self._summary(), self.reasons)
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
-        return f"<p><b>{html.escape(self._summary())}</b></p><ul>{items}</ul>"
+        return as_html(self._summary(), self.reasons)
 
     def _summary(self) -> str:
         kind = "unlike most logins" if self.score > _ORDINARY else "an ordinary login"

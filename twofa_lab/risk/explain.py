@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
 from twofa_lab.risk.policy import Policy
 from twofa_lab.risk.rules import signal_names
+from twofa_lab.risk.told import as_html, as_text
 
 __all__ = ["Explanation", "explain_decision"]
 
@@ -54,11 +54,10 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        return "\n".join([self.summary, *(f"  - {reason}" for reason in self.reasons)])
+        return as_text(self.summary, self.reasons)
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
-        return f"<p><b>{html.escape(self.summary)}</b></p><ul>{items}</ul>"
+        return as_html(self.summary, self.reasons)
 
 
 def explain_decision(

@@ -7,7 +7,6 @@ levels are weighted shares inside that term; each is shown with both shares and 
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from twofa_lab.risk.freeman import (
     global_shares,
     score_one,
 )
+from twofa_lab.risk.told import as_html, as_text
 from twofa_lab.tables import Array
 
 __all__ = ["FeatureTerm", "FreemanExplanation", "LevelTerm", "explain_login"]
@@ -76,11 +76,10 @@ class FreemanExplanation:
         return asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join([self._summary(), *(f"  - {reason}" for reason in self.reasons)])
+        return as_text(self._summary(), self.reasons)
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
-        return f"<p><b>{html.escape(self._summary())}</b></p><ul>{items}</ul>"
+        return as_html(self._summary(), self.reasons)
 
     def _summary(self) -> str:
         return f"score {self.score:.4g} (above 1: less like this account than like others)"

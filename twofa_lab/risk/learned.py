@@ -7,7 +7,6 @@ an explanation is exact, and more of a suspicious signal never lowers it.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,6 +34,7 @@ from twofa_lab.risk.model_card import ModelCard, card_of
 from twofa_lab.risk.one_account import OneAccount, Seen
 from twofa_lab.risk.scored import Scored, reasons_of
 from twofa_lab.risk.signals import SignalRules, local_hour, read_signals
+from twofa_lab.risk.told import as_html, as_text
 from twofa_lab.risk.training import TREES, Training, fit_trees
 from twofa_lab.risk.vector import (
     VECTOR,
@@ -71,11 +71,10 @@ class LearnedExplanation:
         return asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join([self._summary(), *(f"  - {reason}" for reason in self.reasons)])
+        return as_text(self._summary(), self.reasons)
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
-        return f"<p><b>{html.escape(self._summary())}</b></p><ul>{items}</ul>"
+        return as_html(self._summary(), self.reasons)
 
     def _summary(self) -> str:
         return f"probability of an attack {self.score:.3g}"
