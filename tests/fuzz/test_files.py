@@ -68,7 +68,7 @@ def test_policy_files(tmp_path: Path) -> None:
 def test_scenario_files(tmp_path: Path) -> None:
     values = [Scenario.load(name).model_dump(mode="json") for name in scenario_names()]
     path = tmp_path / "scenario.yaml"
-    inputs = written(path, yaml_files(values, rng_of("scenarios"), 100))
+    inputs = written(path, yaml_files(values, rng_of("scenarios"), 60))
     survives("scenario files", inputs, Scenario.load)
     path.write_bytes(b"name: x # " + b"x" * 1_000_001)
     with pytest.raises(InputError, match="larger than 1,000,000 bytes"):
@@ -82,9 +82,9 @@ def lines(name: str, many: int) -> bytes:
 @pytest.mark.parametrize(
     ("name", "kind", "columns", "plain"),
     [
-        ("rba.csv", "rba", None, 250),
-        ("auth.log", "openssh", None, 250),
-        ("shop.csv", "generic", SHOP, 250),
+        ("rba.csv", "rba", None, 150),
+        ("auth.log", "openssh", None, 150),
+        ("shop.csv", "generic", SHOP, 150),
     ],
 )
 def test_logs(
@@ -136,7 +136,7 @@ def test_logs_in_parquet(tmp_path: Path) -> None:
 
     table, rng = pacsv.read_csv(LOGS / "shop.csv").slice(0, 40), rng_of("parquet logs")
     made = tmp_path / "made.parquet"
-    contents = (spoilt_parquet(table, made, rng) for _ in range(count(150)))
+    contents = (spoilt_parquet(table, made, rng) for _ in range(count(100)))
     survives(
         "parquet logs",
         written(tmp_path / "log.parquet", contents),
@@ -168,7 +168,7 @@ def test_exported_audits(tmp_path: Path) -> None:
 
     def contents() -> Iterator[bytes]:
         made = tmp_path / "made.parquet"
-        for _ in range(count(150)):
+        for _ in range(count(100)):
             told = [spoilt(text.encode(), rng).decode("utf-8", "replace") for text in details]
             one = table
             if rng.random() < 0.5:
@@ -183,7 +183,7 @@ def test_maxmind_databases(tmp_path: Path) -> None:
         write_mmdb(tmp_path / "c.mmdb", "Test-Country", COUNTRIES).read_bytes(),
         write_mmdb(tmp_path / "a.mmdb", "Test-ASN", NETWORKS).read_bytes(),
     ]
-    contents = spoilt_many(samples, count(1_500), rng_of("mmdb"))
+    contents = spoilt_many(samples, count(800), rng_of("mmdb"))
     survives("mmdb files", written(tmp_path / "x.mmdb", contents), mmdb_addresses)
 
 

@@ -76,7 +76,7 @@ def test_manifests(saved: Path, run: Path) -> None:
 
     def contents() -> Iterator[bytes]:
         yield whole
-        for _ in range(count(60)):
+        for _ in range(count(40)):
             yield json.dumps(spoilt_value(content, rng)).encode("utf-8", "surrogatepass")
             facts = spoilt_value(content["facts"], rng)
             yield json.dumps({**content, "facts": facts}).encode("utf-8", "surrogatepass")
@@ -140,7 +140,7 @@ def test_shards_with_wild_values(saved: Path, run: Path) -> None:
         finally:
             (run / name).write_bytes(whole[name])
 
-    came = survives("run shards", (rng.choice(names) for _ in range(count(120))), read)
+    came = survives("run shards", (rng.choice(names) for _ in range(count(100))), read)
     assert came["taken"]
     assert came["refused"]
 
