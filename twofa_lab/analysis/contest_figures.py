@@ -136,7 +136,7 @@ def plot_precision(contest: Contest) -> Figure:
 def plot_medians(contest: Contest) -> Figure:
     """Freeman's median re-authentications: the authors' on their logins, ours on ours."""
     shown = list(MEDIANS)
-    figure = Figure(figsize=(10.2, 4.1), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10.2, 5.0), dpi=110, layout="constrained")
     panels = figure.subplots(1, len(shown))
     ours = contest.medians.get("freeman", {})
     for model, axes in zip(shown, panels, strict=True):
@@ -158,7 +158,10 @@ def plot_medians(contest: Contest) -> Figure:
         axes.set_xticks(LOGINS)
         axes.set_ylim(bottom=-0.3)
         axes.set_xlabel("logins of the account", fontsize=9)
-        axes.legend(fontsize=7.5, frameon=False, title="attackers stopped", title_fontsize=8)
+        axes.legend(
+            fontsize=7.5, frameon=False, title="attackers stopped", title_fontsize=8, ncols=2,
+            loc="upper center", bbox_to_anchor=(0.5, -0.18),
+        )  # fmt: skip
     panels[0].set_ylabel("median re-authentications", fontsize=9)
     figure.suptitle(
         f"Freeman's scorer. Authors': {MEDIANS_SOURCE.split(',')[0]} et al., ACM TOPS 2022",
