@@ -61,5 +61,5 @@ def _made_anew() -> None:
         sa.PrimaryKeyConstraint("user_id", "kind", "value", name="pk_history"),
         sqlite_with_rowid=False,
     )
-    op.execute(f"insert into history ({_KEPT}) select {_KEPT} from history_0002")  # noqa: S608
+    op.execute(f"insert into history ({_KEPT}) select {_KEPT} from history_0002")  # noqa: S608 - names of our own
     op.drop_table("history_0002")
