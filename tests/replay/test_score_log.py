@@ -235,16 +235,20 @@ def test_a_log_is_scored_by_a_fitted_model(world: World, tmp_path: Path) -> None
     assert named <= {signal.name for signal in VECTOR}
 
 
-def test_without_a_model_the_learned_scorer_says_what_it_was_fitted_on() -> None:
+@pytest.mark.parametrize("scorer", ["learned", "anomaly"])
+def test_without_a_model_a_scorer_says_what_it_was_fitted_on(scorer: str) -> None:
     log = read_columns(LOGS / "rba.csv", "rba", progress=False)
-    found = score_log(log, "learned")
+    found = score_log(log, scorer)
     assert found.counts["rows_scored"] > 0
     assert found.to_dict()["notes"][-1].startswith("fitted on simulated traffic (us-consumer")
     assert "fitted on simulated traffic" in str(found)
 
 
-def test_a_model_is_refused_where_it_cannot_serve(tmp_path: Path) -> None:
+def test_a_model_is_refused_where_it_cannot_serve(world: World, tmp_path: Path) -> None:
     log = read_columns(LOGS / "rba.csv", "rba", progress=False)
+    freeman = save_scorer(fit_scorer(world, "freeman"), tmp_path / "f.skops")
+    with pytest.raises(InputError, match="holds no anomaly scorer"):
+        score_log(log, "anomaly", model=freeman)
     with pytest.raises(InputError, match="rules scorer takes none"):
         score_log(log, "rules", model=tmp_path / "m.skops")
     with pytest.raises(InputError, match="No such file"):

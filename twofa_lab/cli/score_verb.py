@@ -16,12 +16,13 @@ def score(
     logfile: Annotated[Path, typer.Argument(help="A login log.")],
     log_format: Annotated[str, typer.Option("--format", help="rba, openssh or generic.")],
     out: Annotated[Path, typer.Option(help="The CSV of scores to write.")],
-    scorer: Annotated[str, typer.Option(help="rules, freeman or learned.")] = "rules",
+    scorer: Annotated[str, typer.Option(help="rules, freeman, learned or anomaly.")] = "rules",
     attack_term: Annotated[
         bool, typer.Option("--attack-term", help="freeman: weigh in the log's own block list.")
     ] = False,
     model: Annotated[
-        Path | None, typer.Option(help="learned: a fitted scorer's file, as fit writes it.")
+        Path | None,
+        typer.Option(help="learned, anomaly: a fitted scorer's file, as fit writes it."),
     ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="generic: field=column of the file; repeatable.")

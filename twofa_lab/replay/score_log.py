@@ -22,6 +22,7 @@ from tqdm import tqdm
 from twofa_lab.errors import InputError, WorkError
 from twofa_lab.replay.beside import beside
 from twofa_lab.replay.fit import fit_scorer
+from twofa_lab.risk.anomaly import Anomaly
 from twofa_lab.risk.freeman import LEVELS
 from twofa_lab.risk.freeman_model import score_as_it_came
 from twofa_lab.risk.learned import Learned
@@ -36,7 +37,7 @@ from twofa_lab.traffic.simulate import simulate
 __all__ = ["SCORERS", "ScoredLog", "check_scorer", "check_target", "score_log"]
 
 Advance = Callable[[float], object]
-_LEARNED = "learned"
+_FITTED: dict[str, type[Learned | Anomaly]] = {"learned": Learned, "anomaly": Anomaly}
 
 _CHUNK = 1 << 18
 _COLUMNS = ("row_index", "login_id", "user_id", "score", "reasons")
@@ -166,8 +167,10 @@ def check_scorer(
     """Raise `InputError` unless it is one of `SCORERS` and takes these options."""
     if scorer not in SCORERS:
         raise InputError(f"unknown scorer {scorer!r}: use one of {', '.join(SCORERS)}")
-    if scorer != _LEARNED and model is not None:
-        raise InputError(f"a model is for the learned scorer; the {scorer} scorer takes none here")
+    if scorer not in _FITTED and model is not None:
+        raise InputError(
+            f"a model is for {' and '.join(_FITTED)}; the {scorer} scorer takes none here"
+        )
     if attack_term and scorer != "freeman":
         raise InputError(f"the attack term is freeman's; the {scorer} scorer has none")
 
@@ -183,15 +186,15 @@ def score_log(
     """Score every login of a log that has what the scorer needs.
 
     `scorer` is one of `SCORERS`. `attack_term` (freeman) weighs an address by whether it is on the
-    block list that the log names (`ip_listed`). `model` is the learned scorer's file; without one
-    it is fitted on simulated traffic, which the result then says. `progress`: a bar on standard
-    error when it takes over a second. `InputError` for a scorer that is none, and for one that this
-    kind of log cannot feed.
+    block list that the log names (`ip_listed`). `model` is the file of a learned or anomaly scorer;
+    without one it is fitted on simulated traffic, which the result then says. `progress`: a bar on
+    standard error when it takes over a second. `InputError` for a scorer that is none, and for one
+    that this kind of log cannot feed.
     """
     check_scorer(scorer, attack_term=attack_term, model=model)
     with _bar(log, "scoring", progress) as bar:
-        if scorer == _LEARNED:
-            found, fitted_on = _learned(model)
+        if scorer in _FITTED:
+            found, fitted_on = _fitted(scorer, model)
             table = {**log.columns} | beside(log.columns, log.vocabularies)
             scored = found.score(table, log.vocabularies, advance=bar.update)
             return ScoredLog(scorer, log, scored, fitted_on)
@@ -225,17 +228,17 @@ def _score_rules(log: LogRead, attack_term: bool, advance: Advance) -> Scored:  
     return score_by_rules(log.columns, log.vocabularies, advance=advance)
 
 
-def _learned(model: str | Path | None) -> tuple[Learned, str]:
-    """The scorer, and what it was fitted on. A log has no labels to fit one by."""
+def _fitted(scorer: str, model: str | Path | None) -> tuple[Learned | Anomaly, str]:
+    """The scorer, and what it was fitted on. A log is scored as it came: none is fitted to it."""
     if model is None:
         world = simulate("us-consumer", users=20_000, days=60, seed=7)
         facts = world.facts
-        found: Any = fit_scorer(world, "learned")
+        found: Any = fit_scorer(world, scorer)  # type: ignore[arg-type]
         text = f"fitted on simulated traffic ({facts.name}, {facts.users:,} accounts, "
         return found, text + f"{facts.days} days, seed {facts.seed}): give a model of your own"
     found = load_scorer(model)
-    if not isinstance(found, Learned):
-        raise InputError(f"{model}: is not a learned scorer")
+    if not isinstance(found, _FITTED[scorer]):
+        raise InputError(f"{model}: holds no {scorer} scorer")
     return found, f"fitted on {found.card.data['world']}, {found.card.labels}"
 
 
@@ -244,5 +247,5 @@ _BY_NAME: dict[str, Callable[[LogRead, bool, Advance], Scored]] = {
     "freeman": _score_freeman,
 }
 
-SCORERS = (*_BY_NAME, _LEARNED)
+SCORERS = (*_BY_NAME, *_FITTED)
 """Scorers of a log by name."""
