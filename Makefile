@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 BENCHMARKS := $(wildcard benchmarks/bench_*.py)
 
+NOTEBOOK_LOG := $(VENV)/notebooks.log
+
 # A kernel picks the inline backend, which is what shows figures, only where MPLBACKEND is unset.
 IN_NOTEBOOK := env -u MPLBACKEND
 
@@ -29,11 +31,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup ## Universal or risk-based? Generate traffic, compare, write reports/step-up-decision.html
 	@$(BIN)/twofa-lab demo
 
-test: setup ## Run all tests: unit, functional, baseline, doctests, then the notebooks
-	MPLBACKEND=Agg $(BIN)/pytest
-ifneq ($(NOTEBOOKS),)
-	$(IN_NOTEBOOK) $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks/
-endif
+test: setup ## Run all tests: unit, functional, baseline, doctests, and beside them the notebooks
+	@echo "The notebooks run beside the tests; what they say comes last ($(NOTEBOOK_LOG))."
+	@$(IN_NOTEBOOK) $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks/ >$(NOTEBOOK_LOG) 2>&1 & \
+	notebooks=$$!; MPLBACKEND=Agg $(BIN)/pytest; tests=$$?; \
+	wait $$notebooks; compared=$$?; cat $(NOTEBOOK_LOG); exit $$((tests | compared))
 
 lint: setup ## Check style, formatting and types
 	$(BIN)/ruff check
